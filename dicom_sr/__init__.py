@@ -1,0 +1,1 @@
+"""Report <-> DICOM objects: Structured Report and Segmentation. No network, no torch."""

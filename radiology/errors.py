@@ -1,0 +1,64 @@
+"""One small tree of errors, split by who must act.
+
+    SightlineError
+      StudyError        the study itself; retrying will not help
+        IncompleteStudy
+        UnsupportedImage
+      PacsError         the network or the archive; try later
+        PacsUnreachable
+        PacsRefused
+      EngineError       the model
+        UnreadableAnswer
+        OutOfMemory
+      WriteError        we built a bad DICOM object: our bug
+
+Every message is one sentence that says what is wrong and what to do, and names nothing of the patient but UIDs.
+"""
+
+
+class SightlineError(Exception):
+    """Anything that Sightline reports about its own work."""
+
+
+class StudyError(SightlineError):
+    """The study cannot be read as it is; a retry will not help."""
+
+
+class IncompleteStudy(StudyError):
+    """Instances that the archive announced are missing, or nothing in the study has pixels."""
+
+
+class UnsupportedImage(StudyError):
+    """An image of a kind, geometry or encoding that the model does not read."""
+
+
+class PacsError(SightlineError):
+    """The archive or the network to it; the job is tried again."""
+
+
+class PacsUnreachable(PacsError):
+    """No answer from the archive."""
+
+
+class PacsRefused(PacsError):
+    """The archive answered, and said no."""
+
+
+class EngineError(SightlineError):
+    """The model failed."""
+
+
+class UnreadableAnswer(EngineError):
+    """The model's text is not an answer in the agreed form; ``raw_text`` keeps it for the administrator."""
+
+    def __init__(self, message: str, raw_text: str) -> None:
+        super().__init__(message)
+        self.raw_text = raw_text
+
+
+class OutOfMemory(EngineError):
+    """The device has too little memory for this study."""
+
+
+class WriteError(SightlineError):
+    """A result that cannot be written as a valid DICOM object."""

@@ -1,0 +1,157 @@
+"""Images in real units: a Volume (CT, MR) or a Projection (CR, DX), loaded from DICOM instances."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import highdicom
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset
+from pydicom.pixels import apply_modality_lut
+
+from radiology.errors import IncompleteStudy, UnsupportedImage
+from radiology.study import Series
+
+VOLUME_MODALITIES = frozenset({"CT", "MR"})
+PROJECTION_MODALITIES = frozenset({"CR", "DX"})
+_ORIENTATION_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A cross-sectional series.
+
+    Attributes:
+        series_uid: the series; slice ``k`` is its ``instances[k]``.
+        array: float32 ``(slice, row, column)``; Hounsfield units for CT.
+        affine: 4 x 4, maps an index ``(slice, row, column, 1)`` to LPS millimetres (the centre of the voxel).
+    """
+
+    series_uid: str
+    array: NDArray[np.float32]
+    affine: NDArray[np.float64]
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between voxel centres along slice, row index and column index."""
+        lengths = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(lengths[0]), float(lengths[1]), float(lengths[2])
+
+
+@dataclass(frozen=True, eq=False)
+class Projection:
+    """One radiograph.
+
+    Attributes:
+        series_uid: the series.
+        slice_index: which of the series' ``instances`` it is.
+        array: float32 ``(row, column)``, bright where more radiation was absorbed (MONOCHROME2), whatever the file's polarity.
+        spacing_mm: row and column spacing, None where the file does not say or cannot be believed.
+        view: View Position as the file has it, for example ``PA``; empty where it does not say.
+    """
+
+    series_uid: str
+    slice_index: int
+    array: NDArray[np.float32]
+    spacing_mm: tuple[float, float] | None
+    view: str = ""
+
+
+Image = Volume | Projection
+
+
+def load(series: Series, instances: Sequence[Dataset]) -> tuple[Image, ...]:
+    """Decode one series.
+
+    Args:
+        series: the headers; decides the order of slices.
+        instances: the same instances with pixels, in any order.
+
+    Returns:
+        One :class:`Volume`, or one :class:`Projection` per instance.
+
+    Raises:
+        IncompleteStudy: an instance of the series is missing, or has no pixels.
+        UnsupportedImage: a modality, geometry, encoding or pixel format that is not read; the message says which.
+    """
+    by_uid = {str(instance.SOPInstanceUID): instance for instance in instances}
+    missing = [uid for uid in series.instance_uids if uid not in by_uid]
+    if missing:
+        raise IncompleteStudy(f"{len(missing)} of {len(series.instances)} instances of series {series.series_uid} did not arrive; send them again.")
+    ordered = [by_uid[uid] for uid in series.instance_uids]
+    if series.modality in VOLUME_MODALITIES:
+        return (_load_volume(series, ordered),)
+    if series.modality in PROJECTION_MODALITIES:
+        return tuple(_load_projection(series, index, instance) for index, instance in enumerate(ordered))
+    raise UnsupportedImage(f"Modality {series.modality or '(none)'} of series {series.series_uid} is not read.")
+
+
+def _pixels(instance: Dataset) -> NDArray[np.float32]:
+    """Decode one single-frame grey instance to modality units, float32 (row, column)."""
+    uid = str(instance.SOPInstanceUID)
+    if "PixelData" not in instance:
+        raise IncompleteStudy(f"Instance {uid} has no pixel data; send it again.")
+    if int(instance.get("NumberOfFrames", 1) or 1) != 1:
+        raise UnsupportedImage(f"Instance {uid} has several frames; multi-frame images are not read yet.")
+    if int(instance.get("SamplesPerPixel", 1)) != 1:
+        raise UnsupportedImage(f"Instance {uid} is a colour image; only grey images are read.")
+    try:
+        stored = instance.pixel_array
+    except Exception as error:  # pydicom's decoders raise many unrelated types for bad or unknown encodings
+        syntax = getattr(getattr(instance, "file_meta", None), "TransferSyntaxUID", None)
+        raise UnsupportedImage(f"The pixels of instance {uid} (transfer syntax {syntax}) cannot be decoded: {error}") from error
+    return np.asarray(apply_modality_lut(stored, instance), np.float32)
+
+
+def _load_volume(series: Series, instances: Sequence[Dataset]) -> Volume:
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        if any(keyword not in instance for instance in instances):
+            raise UnsupportedImage(f"Series {series.series_uid} has images without {keyword}; its slices cannot be placed.")
+    orientations = np.asarray([instance.ImageOrientationPatient for instance in instances], float)
+    if np.abs(orientations - orientations[0]).max() > _ORIENTATION_TOLERANCE:
+        raise UnsupportedImage(f"Series {series.series_uid} mixes orientations (a localizer?); send each orientation as a series of its own.")
+    sizes = {(int(i.Rows), int(i.Columns), tuple(float(v) for v in i.PixelSpacing)) for i in instances}
+    if len(sizes) > 1:
+        raise UnsupportedImage(f"Series {series.series_uid} mixes image sizes or pixel spacings.")
+    row_step, column_step = np.reshape(orientations[0], (2, 3))[::-1] * np.asarray(instances[0].PixelSpacing, float)[:, None]
+    positions = np.asarray([instance.ImagePositionPatient for instance in instances], float)
+    affine = np.eye(4)
+    affine[:3, 0] = _slice_step(series, instances, positions)
+    affine[:3, 1] = row_step
+    affine[:3, 2] = column_step
+    affine[:3, 3] = positions[0]
+    return Volume(series.series_uid, np.stack([_pixels(instance) for instance in instances]), affine)
+
+
+def _slice_step(series: Series, instances: Sequence[Dataset], positions: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Vector from one slice to the next, LPS millimetres. Raises where slices coincide or are unevenly spaced."""
+    if len(instances) == 1:
+        row, column = np.reshape(np.asarray(instances[0].ImageOrientationPatient, float), (2, 3))
+        thickness = float(instances[0].get("SliceThickness") or 1.0)
+        return np.asarray(np.cross(row, column) * thickness, float)
+    steps = np.diff(positions, axis=0)
+    lengths = np.linalg.norm(steps, axis=1)
+    if lengths.min() < 1e-3:
+        raise UnsupportedImage(f"Series {series.series_uid} has several images at one position; send each acquisition as a series of its own.")
+    spacing = highdicom.spatial.get_series_volume_positions(list(instances), rtol=0.01, atol=0.05)[0]
+    if spacing is None:
+        raise UnsupportedImage(f"Series {series.series_uid} has unevenly spaced slices ({lengths.min():.2f} to {lengths.max():.2f} mm); a slice may be missing.")
+    return np.asarray((positions[-1] - positions[0]) / (len(positions) - 1), float)
+
+
+def _load_projection(series: Series, index: int, instance: Dataset) -> Projection:
+    array = _pixels(instance)
+    if str(instance.get("PhotometricInterpretation", "")) == "MONOCHROME1":
+        array = array.max() + array.min() - array
+    return Projection(series.series_uid, index, array, _projection_spacing(instance), str(instance.get("ViewPosition", "") or ""))
+
+
+def _projection_spacing(instance: Dataset) -> tuple[float, float] | None:
+    """Pixel Spacing, else Imager Pixel Spacing (PS3.3 10.7.1.3); None where absent or not of this world (under 10 um)."""
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
+        value = instance.get(keyword)
+        if value and len(value) == 2 and min(float(v) for v in value) >= 0.01:
+            return float(value[0]), float(value[1])
+    return None

@@ -1,0 +1,57 @@
+"""Jobs: the states of the work on one study, and the names by which the floors send work to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+READ_STUDY = "sightline.read_study"
+"""Name of the queue message that asks the engine's worker to take a job; its only argument is the job id."""
+
+
+class JobState(StrEnum):
+    """Where a study is. Every transition carries a reason."""
+
+    ARRIVING = "arriving"
+    """Instances are still coming, or the study has not been quiet for long enough."""
+    REFUSED = "refused"
+    """No rule wants it, or the model cannot read it: final, nothing is stored."""
+    QUEUED = "queued"
+    """Complete and waiting for a worker."""
+    RUNNING = "running"
+    """A worker holds a lease on it."""
+    DONE = "done"
+    """The results are in the archive, verified by query."""
+    FAILED = "failed"
+    """Stopped with a reason; ``sightline retry`` queues it again."""
+
+
+TRANSITIONS: dict[JobState, frozenset[JobState]] = {
+    JobState.ARRIVING: frozenset({JobState.QUEUED, JobState.REFUSED}),
+    JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED}),
+    JobState.RUNNING: frozenset({JobState.DONE, JobState.QUEUED, JobState.FAILED, JobState.REFUSED}),
+    JobState.FAILED: frozenset({JobState.QUEUED}),
+    JobState.REFUSED: frozenset({JobState.QUEUED}),
+    JobState.DONE: frozenset(),
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One row of the ledger: the work on one set of images of one study.
+
+    ``inputs_digest`` is :func:`radiology.study.digest` over the images, empty while they are still arriving. A job
+    whose images and model were read before is never made; late images make a new job with the next ``revision``.
+    """
+
+    job_id: int
+    study_uid: str
+    state: JobState
+    reason: str
+    attempts: int
+    revision: int
+    inputs_digest: str
+    created: datetime
+    updated: datetime
+    description: str = ""

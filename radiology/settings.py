@@ -1,0 +1,119 @@
+"""Every setting, one section a room. Only entry points build :class:`Settings`; nothing reads it at import.
+
+Each field can be set in the environment as ``SIGHTLINE_<SECTION>__<FIELD>``, for example
+``SIGHTLINE_LEDGER__URL=postgresql+psycopg://...``. docs/settings.md lists them all; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LogSettings(Section):
+    """Logs of every process."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe level that is written.")
+    json_lines: bool = Field(True, description="One JSON object a line; false prints for a person.")
+
+
+class ListenerSettings(Section):
+    """The DICOM listener (C-STORE, C-ECHO)."""
+
+    host: str = Field("127.0.0.1", description="Address it listens on.")
+    port: int = Field(11112, description="TCP port it listens on.")
+    ae_title: str = Field("SIGHTLINE", description="Its AE title; callers must name it.")
+    calling_ae_titles: list[str] = Field([], description="AE titles that may call; empty admits every caller.")
+    maximum_associations: int = Field(16, description="Associations open at once; one more is rejected for now.")
+    maximum_pdu_bytes: int = Field(131072, description="Largest PDU it receives.")
+    minimum_free_bytes: int = Field(1 << 30, description="With less disk free than this it answers 0xA700, try again later.")
+
+
+class PacsSettings(Section):
+    """The archive."""
+
+    dicomweb_url: str = Field("http://127.0.0.1:8042/dicom-web", description="DICOMweb root of the archive.")
+    orthanc_url: str = Field("http://127.0.0.1:8042", description="Orthanc's REST root, for its log of changes.")
+    user: str = Field("", description="User for HTTP basic authentication; empty sends none.")
+    password: SecretStr = Field(SecretStr(""), description="Password of that user.")
+    host: str = Field("127.0.0.1", description="Host of the archive's DICOM port, for forwarding.")
+    port: int = Field(4242, description="The archive's DICOM port.")
+    ae_title: str = Field("ORTHANC", description="The archive's AE title.")
+    timeout_seconds: float = Field(60.0, description="Longest wait for one answer of the archive.")
+
+
+class WatcherSettings(Section):
+    """The watcher: which studies are complete and wanted."""
+
+    poll_seconds: float = Field(1.0, description="Pause between two looks at the archive's changes.")
+    quiet_seconds: float = Field(5.0, description="A study is complete when nothing came for this long.")
+    longest_wait_seconds: float = Field(3600.0, description="A study that is never quiet is read after this long all the same.")
+    modalities: list[str] = Field(["CR", "DX", "CT"], description="Modalities that the model reads.")
+    body_parts: list[str] = Field(
+        ["CHEST", "THORAX", "LUNG", ""],
+        description="Body Part Examined values that the model reads; the empty one admits images that do not say.",
+    )
+
+
+class LedgerSettings(Section):
+    """The ledger of jobs."""
+
+    url: str = Field("", description="SQLAlchemy URL; empty is an SQLite file in the data folder.")
+    lease_seconds: float = Field(120.0, description="A worker that has not renewed its lease for this long is taken for dead.")
+    maximum_attempts: int = Field(5, description="A job that was tried this often is failed.")
+    retry_seconds: float = Field(10.0, description="Pause before an unreachable archive is tried again; doubles with each attempt.")
+
+
+class QueueSettings(Section):
+    """The queue (Celery)."""
+
+    broker_url: str = Field("filesystem://", description="Celery broker; the default needs no server, redis://host:6379/0 is for production.")
+    polling_seconds: float = Field(0.1, description="How often the file-system broker is looked at.")
+    sweep_seconds: float = Field(5.0, description="How often the watcher re-sends jobs whose message or worker was lost.")
+
+
+class ApiSettings(Section):
+    """The HTTP API and the viewer, one origin."""
+
+    host: str = Field("127.0.0.1", description="Address it listens on.")
+    port: int = Field(8080, description="TCP port it listens on.")
+    viewer_folder: Path | None = Field(None, description="Folder of the prebuilt OHIF; none serves no viewer.")
+    extension_folder: Path | None = Field(None, description="Folder with the built OHIF extension.")
+
+
+class EngineSettings(Section):
+    """The model and its worker."""
+
+    weights: Path | None = Field(None, description="Folder of the weights; none takes the weights that come with Sightline.")
+    device: str = Field("cpu", description="torch device.")
+    threads: int = Field(2, description="CPU threads of the model.")
+    maximum_new_tokens: int = Field(512, description="Longest answer of the model.")
+    maximum_key_slices: int = Field(12, description="Slices of a volume that the model reads.")
+
+
+class Settings(BaseSettings):
+    """All settings. Unknown names in the environment's ``SIGHTLINE_`` space are errors."""
+
+    model_config = SettingsConfigDict(env_prefix="SIGHTLINE_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    data_folder: Path = Field(Path("var"), description="Where the ledger, spool, queue and caches live.")
+    log: LogSettings = LogSettings()
+    listener: ListenerSettings = ListenerSettings()
+    pacs: PacsSettings = PacsSettings()
+    watcher: WatcherSettings = WatcherSettings()
+    ledger: LedgerSettings = LedgerSettings()
+    queue: QueueSettings = QueueSettings()
+    api: ApiSettings = ApiSettings()
+    engine: EngineSettings = EngineSettings()
+
+    @property
+    def ledger_url(self) -> str:
+        """The ledger's SQLAlchemy URL with the default filled in."""
+        return self.ledger.url or f"sqlite:///{(self.data_folder / 'ledger.sqlite').resolve()}"

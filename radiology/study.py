@@ -1,0 +1,123 @@
+"""Study and Series: what was sent to us, without pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from pydicom import Dataset
+
+from radiology.errors import IncompleteStudy, StudyError
+
+_PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
+
+
+@dataclass(frozen=True, eq=False)
+class Series:
+    """One series. ``instances`` are headers without pixels, in *slice* order.
+
+    Slice ``k`` of every :class:`~radiology.finding.Box` of this series is ``instances[k]``. Cross-sectional series are
+    ordered by position along the slice normal (PS3.3 C.7.6.2.1.1), never by Instance Number; projections, which have
+    no position, by Instance Number and then SOP Instance UID.
+    """
+
+    series_uid: str
+    modality: str
+    body_part: str
+    instances: tuple[Dataset, ...]
+
+    @property
+    def instance_uids(self) -> tuple[str, ...]:
+        return tuple(str(instance.SOPInstanceUID) for instance in self.instances)
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """One study: what the model may know beside the pixels."""
+
+    study_uid: str
+    series: tuple[Series, ...]
+    age_years: float | None = None
+    sex: str | None = None
+    indication: str = ""
+
+    def find_series(self, series_uid: str) -> Series:
+        """Return the series with this UID; ``StudyError`` where the study has none."""
+        for series in self.series:
+            if series.series_uid == series_uid:
+                return series
+        raise StudyError(f"Series {series_uid} is not part of study {self.study_uid}.")
+
+    @classmethod
+    def from_instances(cls, instances: Iterable[Dataset]) -> Study:
+        """Build a study from instances or headers; pixels are left behind.
+
+        Raises:
+            IncompleteStudy: no instance at all.
+            StudyError: the instances belong to more than one study.
+        """
+        groups: dict[str, list[Dataset]] = defaultdict(list)
+        study_uids: set[str] = set()
+        for instance in instances:
+            study_uids.add(str(instance.StudyInstanceUID))
+            groups[str(instance.SeriesInstanceUID)].append(without_pixels(instance))
+        if not groups:
+            raise IncompleteStudy("The study has no instance; send it again.")
+        if len(study_uids) > 1:
+            raise StudyError(f"Instances of {len(study_uids)} studies were mixed; send each study by itself.")
+        first = next(iter(groups.values()))[0]
+        return cls(
+            study_uid=study_uids.pop(),
+            series=tuple(
+                Series(
+                    series_uid=series_uid,
+                    modality=str(members[0].get("Modality", "")),
+                    body_part=str(members[0].get("BodyPartExamined", "") or ""),
+                    instances=tuple(in_slice_order(members)),
+                )
+                for series_uid, members in sorted(groups.items())
+            ),
+            age_years=_age_years(str(first.get("PatientAge", "") or "")),
+            sex=str(first.get("PatientSex", "") or "") or None,
+            indication=str(first.get("ReasonForTheRequestedProcedure", "") or ""),
+        )
+
+
+def without_pixels(instance: Dataset) -> Dataset:
+    """Return a shallow copy of an instance without its pixel elements; the file meta information stays."""
+    header = Dataset({tag: instance.get_item(tag) for tag in instance.keys()})  # noqa: SIM118 - Dataset has its own keys()
+    for keyword in _PIXELS:
+        if keyword in header:
+            delattr(header, keyword)
+    if hasattr(instance, "file_meta"):
+        header.file_meta = instance.file_meta
+    return header
+
+
+def in_slice_order(instances: Sequence[Dataset]) -> list[Dataset]:
+    """Sort instances by position along the slice normal, or by Instance Number where they have no position."""
+    if all("ImagePositionPatient" in i and "ImageOrientationPatient" in i for i in instances):
+        row, column = np.reshape(np.asarray(instances[0].ImageOrientationPatient, float), (2, 3))
+        normal = np.cross(row, column)
+        return sorted(
+            instances,
+            key=lambda i: (float(np.dot(normal, np.asarray(i.ImagePositionPatient, float))), str(i.SOPInstanceUID)),
+        )
+    return sorted(instances, key=lambda i: (int(i.get("InstanceNumber") or 0), str(i.SOPInstanceUID)))
+
+
+def digest(instance_uids: Iterable[str]) -> str:
+    """SHA-256 over the sorted SOP Instance UIDs: which images a result was made from."""
+    return hashlib.sha256("\n".join(sorted(instance_uids)).encode()).hexdigest()
+
+
+def _age_years(age: str) -> float | None:
+    """Decode an Age String (PS3.5 6.2, VR AS): ``042Y``, ``006M``, ``003W``, ``010D``."""
+    match = re.fullmatch(r"(\d{3})([YMWD])", age)
+    if match is None:
+        return None
+    return int(match[1]) / {"Y": 1.0, "M": 12.0, "W": 365.25 / 7, "D": 365.25}[match[2]]

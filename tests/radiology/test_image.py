@@ -1,0 +1,113 @@
+"""Images come out in real units and in slice order, whatever the order, polarity or spacing of the files."""
+
+import numpy as np
+import pytest
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+from radiology import image
+from radiology.errors import IncompleteStudy, UnsupportedImage
+from radiology.study import Study
+
+
+def ct_slices(count: int = 5, spacing: float = 2.5) -> list[Dataset]:
+    study_uid, series_uid, frame_uid = generate_uid(), generate_uid(), generate_uid()
+    slices = []
+    for index in range(count):
+        instance = Dataset()
+        instance.file_meta = FileMetaDataset()
+        instance.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        instance.SOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+        instance.SOPInstanceUID = generate_uid()
+        instance.StudyInstanceUID, instance.SeriesInstanceUID, instance.FrameOfReferenceUID = study_uid, series_uid, frame_uid
+        instance.Modality, instance.BodyPartExamined = "CT", "CHEST"
+        instance.InstanceNumber = count - index
+        instance.Rows, instance.Columns, instance.SamplesPerPixel = 4, 6, 1
+        instance.PhotometricInterpretation = "MONOCHROME2"
+        instance.BitsAllocated, instance.BitsStored, instance.HighBit, instance.PixelRepresentation = 16, 16, 15, 1
+        instance.RescaleSlope, instance.RescaleIntercept = 2, -1024
+        instance.PixelSpacing = [0.5, 0.8]
+        instance.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        instance.ImagePositionPatient = [10, 20, 30 + spacing * index]
+        instance.SliceThickness = spacing
+        instance.PixelData = np.full((4, 6), index, np.int16).tobytes()
+        slices.append(instance)
+    return slices
+
+
+def load(instances: list[Dataset]) -> tuple[image.Image, ...]:
+    study = Study.from_instances(instances)
+    return image.load(study.series[0], instances)
+
+
+def test_slices_are_ordered_by_position_not_by_instance_number() -> None:
+    slices = ct_slices()
+    (volume,) = load(slices[::-1])
+    assert isinstance(volume, image.Volume)
+    assert volume.array[:, 0, 0].tolist() == [-1024, -1022, -1020, -1018, -1016]
+    assert volume.spacing_mm == pytest.approx((2.5, 0.5, 0.8))
+    assert (volume.affine @ [2, 3, 1, 1])[:3] == pytest.approx([10 + 0.8, 20 + 1.5, 35])
+
+
+def test_headers_keep_no_pixels_and_the_instance_keeps_its_own() -> None:
+    slices = ct_slices()
+    study = Study.from_instances(slices)
+    assert all("PixelData" not in header for header in study.series[0].instances)
+    assert all("PixelData" in instance for instance in slices)
+
+
+def test_a_missing_slice_is_refused_with_its_spacing() -> None:
+    slices = ct_slices()
+    del slices[2]
+    with pytest.raises(UnsupportedImage, match="unevenly spaced"):
+        load(slices)
+
+
+def test_mixed_orientations_are_refused() -> None:
+    slices = ct_slices()
+    slices[0].ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
+    with pytest.raises(UnsupportedImage, match="mixes orientations"):
+        load(slices)
+
+
+def test_missing_pixel_spacing_is_refused_for_a_volume() -> None:
+    slices = ct_slices()
+    del slices[1].PixelSpacing
+    with pytest.raises(UnsupportedImage, match="PixelSpacing"):
+        load(slices)
+
+
+def test_an_instance_that_did_not_arrive_is_named_as_incomplete() -> None:
+    slices = ct_slices()
+    study = Study.from_instances(slices)
+    with pytest.raises(IncompleteStudy, match="1 of 5"):
+        image.load(study.series[0], slices[1:])
+
+
+def test_truncated_pixels_are_refused() -> None:
+    slices = ct_slices()
+    slices[3].PixelData = slices[3].PixelData[:10]
+    with pytest.raises(UnsupportedImage, match=slices[3].SOPInstanceUID):
+        load(slices)
+
+
+def test_a_single_slice_has_a_thickness() -> None:
+    (volume,) = load(ct_slices(1))
+    assert isinstance(volume, image.Volume)
+    assert volume.spacing_mm[0] == pytest.approx(2.5)
+
+
+def test_monochrome1_is_turned_bright_on_dense_and_absurd_spacing_is_not_believed() -> None:
+    (instance,) = ct_slices(1)
+    instance.Modality = "CR"
+    instance.PhotometricInterpretation = "MONOCHROME1"
+    instance.PixelSpacing = [1e-5, 1e-5]
+    del instance.ImagePositionPatient
+    pixels = np.zeros((4, 6), np.int16)
+    pixels[0, 0] = 7
+    instance.PixelData = pixels.tobytes()
+    (projection,) = load([instance])
+    assert isinstance(projection, image.Projection)
+    assert projection.array.argmin() == 0
+    assert projection.spacing_mm is None

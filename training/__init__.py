@@ -1,0 +1,1 @@
+"""Learns: data, losses, stages, evaluation. Offline; uses the model, never the worker."""
