@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import highdicom
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
-from pydicom.pixels import apply_modality_lut
+from pydicom.pixels.processing import apply_modality_lut
 
 from radiology.errors import IncompleteStudy, UnsupportedImage
 from radiology.study import Series
@@ -17,6 +16,9 @@ from radiology.study import Series
 VOLUME_MODALITIES = frozenset({"CT", "MR"})
 PROJECTION_MODALITIES = frozenset({"CR", "DX"})
 _ORIENTATION_TOLERANCE = 1e-3
+_SAME_POSITION_MM = 1e-3
+_UNEVEN_MM = 0.05
+_UNEVEN_FRACTION = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +81,9 @@ def load(series: Series, instances: Sequence[Dataset]) -> tuple[Image, ...]:
     by_uid = {str(instance.SOPInstanceUID): instance for instance in instances}
     missing = [uid for uid in series.instance_uids if uid not in by_uid]
     if missing:
-        raise IncompleteStudy(f"{len(missing)} of {len(series.instances)} instances of series {series.series_uid} did not arrive; send them again.")
+        raise IncompleteStudy(
+            f"{len(missing)} of {len(series.instances)} instances of series {series.series_uid} did not arrive; send them again."
+        )
     ordered = [by_uid[uid] for uid in series.instance_uids]
     if series.modality in VOLUME_MODALITIES:
         return (_load_volume(series, ordered),)
@@ -111,7 +115,7 @@ def _load_volume(series: Series, instances: Sequence[Dataset]) -> Volume:
             raise UnsupportedImage(f"Series {series.series_uid} has images without {keyword}; its slices cannot be placed.")
     orientations = np.asarray([instance.ImageOrientationPatient for instance in instances], float)
     if np.abs(orientations - orientations[0]).max() > _ORIENTATION_TOLERANCE:
-        raise UnsupportedImage(f"Series {series.series_uid} mixes orientations (a localizer?); send each orientation as a series of its own.")
+        raise UnsupportedImage(f"Series {series.series_uid} mixes orientations (a localizer?); send each orientation by itself.")
     sizes = {(int(i.Rows), int(i.Columns), tuple(float(v) for v in i.PixelSpacing)) for i in instances}
     if len(sizes) > 1:
         raise UnsupportedImage(f"Series {series.series_uid} mixes image sizes or pixel spacings.")
@@ -133,12 +137,15 @@ def _slice_step(series: Series, instances: Sequence[Dataset], positions: NDArray
         return np.asarray(np.cross(row, column) * thickness, float)
     steps = np.diff(positions, axis=0)
     lengths = np.linalg.norm(steps, axis=1)
-    if lengths.min() < 1e-3:
-        raise UnsupportedImage(f"Series {series.series_uid} has several images at one position; send each acquisition as a series of its own.")
-    spacing = highdicom.spatial.get_series_volume_positions(list(instances), rtol=0.01, atol=0.05)[0]
-    if spacing is None:
-        raise UnsupportedImage(f"Series {series.series_uid} has unevenly spaced slices ({lengths.min():.2f} to {lengths.max():.2f} mm); a slice may be missing.")
-    return np.asarray((positions[-1] - positions[0]) / (len(positions) - 1), float)
+    if lengths.min() < _SAME_POSITION_MM:
+        raise UnsupportedImage(f"Series {series.series_uid} has several images at one position; send each acquisition by itself.")
+    step = steps.mean(axis=0)
+    # Compared as vectors, so that a tilted gantry (positions sheared against the normal) is even and a missing slice is not.
+    if np.linalg.norm(steps - step, axis=1).max() > max(_UNEVEN_MM, _UNEVEN_FRACTION * float(np.linalg.norm(step))):
+        raise UnsupportedImage(
+            f"Series {series.series_uid} has unevenly spaced slices ({lengths.min():.2f} to {lengths.max():.2f} mm); is a slice missing?"
+        )
+    return np.asarray(step, float)
 
 
 def _load_projection(series: Series, index: int, instance: Dataset) -> Projection:

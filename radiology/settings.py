@@ -14,6 +14,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Section(BaseModel):
+    """A frozen group of settings; an unknown name is an error."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
@@ -74,7 +76,9 @@ class LedgerSettings(Section):
 class QueueSettings(Section):
     """The queue (Celery)."""
 
-    broker_url: str = Field("filesystem://", description="Celery broker; the default needs no server, redis://host:6379/0 is for production.")
+    broker_url: str = Field(
+        "filesystem://", description="Celery broker; the default needs no server, redis://host:6379/0 is for production."
+    )
     polling_seconds: float = Field(0.1, description="How often the file-system broker is looked at.")
     sweep_seconds: float = Field(5.0, description="How often the watcher re-sends jobs whose message or worker was lost.")
 
