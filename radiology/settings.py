@@ -6,10 +6,11 @@ Each field can be set in the environment as ``SIGHTLINE_<SECTION>__<FIELD>``, fo
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -116,6 +117,15 @@ class Settings(BaseSettings):
     queue: QueueSettings = QueueSettings()
     api: ApiSettings = ApiSettings()
     engine: EngineSettings = EngineSettings()
+
+    @model_validator(mode="after")
+    def _refuse_unknown_variables(self) -> Self:
+        # pydantic-settings looks only for the names it knows: a misspelt section would be passed over in silence.
+        known = tuple(f"SIGHTLINE_{name}".upper() for name in type(self).model_fields)
+        for variable in map(str.upper, os.environ):
+            if variable.startswith("SIGHTLINE_") and variable.split("__")[0] not in known:
+                raise ValueError(f"{variable} is not a setting; docs/settings.md lists them all.")
+        return self
 
     @property
     def ledger_url(self) -> str:

@@ -32,6 +32,7 @@ class Series:
 
     @property
     def instance_uids(self) -> tuple[str, ...]:
+        """SOP Instance UIDs in slice order."""
         return tuple(str(instance.SOPInstanceUID) for instance in self.instances)
 
 
