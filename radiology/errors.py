@@ -11,6 +11,8 @@
         UnreadableAnswer
         OutOfMemory
       WriteError        we built a bad DICOM object: our bug
+      LedgerError       our own record of jobs: disk full, database away, a step that a job may not take
+      QueueError        the broker is away
 
 Every message is one sentence that says what is wrong and what to do, and names nothing of the patient but UIDs.
 """
@@ -62,3 +64,15 @@ class OutOfMemory(EngineError):
 
 class WriteError(SightlineError):
     """A result that cannot be written as a valid DICOM object."""
+
+
+class LedgerError(SightlineError):
+    """The ledger of jobs cannot be read or written, or refuses what was asked of it."""
+
+
+class IllegalTransition(LedgerError):
+    """A job may not go from its state to that one, or another worker holds it now."""
+
+
+class QueueError(SightlineError):
+    """A message could not be given to the broker; the ledger keeps the job, and it is sent again."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -43,6 +44,9 @@ class Job:
 
     ``inputs_digest`` is :func:`radiology.study.digest` over the images, empty while they are still arriving. A job
     whose images and model were read before is never made; late images make a new job with the next ``revision``.
+
+    Once a worker is through with it: ``weights_hash`` is the model that read it, ``result_uids`` the SOP Instance UIDs
+    that it stored, ``parts`` the seconds that each part took (queue, fetch, load, model, write, store).
     """
 
     job_id: int
@@ -55,3 +59,6 @@ class Job:
     created: datetime
     updated: datetime
     description: str = ""
+    weights_hash: str = ""
+    result_uids: tuple[str, ...] = ()
+    parts: Mapping[str, float] = field(default_factory=dict)

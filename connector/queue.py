@@ -1,0 +1,78 @@
+"""The queue: job ids on their way to a worker, by the name of the message (Celery).
+
+It may lose or repeat a message; the ledger knows the work, and its sweep has lost ones sent again. The default broker is
+folders on disk, for one machine without a server; Redis (or any broker that Celery speaks to) is a setting.
+"""
+
+from __future__ import annotations
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from radiology.errors import QueueError
+from radiology.jobs import READ_STUDY
+from radiology.settings import Settings
+
+_QUEUE = "sightline"
+
+
+def celery_app(settings: Settings) -> Celery:
+    """Return the Celery application that senders and the worker share. Makes the folders of the file-system broker."""
+    app = Celery("sightline", broker=settings.queue.broker_url)
+    app.conf.update(
+        task_default_queue=_QUEUE,
+        task_acks_late=True,
+        task_reject_on_worker_lost=False,  # the ledger's lease decides what becomes of a dead worker's job
+        task_ignore_result=True,
+        task_publish_retry=False,
+        worker_prefetch_multiplier=1,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_connection_timeout=5,
+    )
+    if settings.queue.broker_url.startswith("filesystem:"):
+        folder = settings.data_folder.resolve() / "queue"
+        options = {name: folder / name for name in ("messages", "control", "processed")}
+        for path in options.values():
+            path.mkdir(parents=True, exist_ok=True)
+        app.conf.broker_transport_options = {
+            "data_folder_in": str(options["messages"]),
+            "data_folder_out": str(options["messages"]),
+            "control_folder": str(options["control"]),
+            "processed_folder": str(options["processed"]),
+            "store_processed": False,
+            "polling_interval": settings.queue.polling_seconds,
+        }
+    return app
+
+
+class Queue:
+    """The sender's end."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Prepare the sender; nothing is connected yet. Raises :class:`QueueError` where the folders cannot be made."""
+        try:
+            self._app = celery_app(settings)
+        except OSError as error:
+            raise QueueError(f"The queue's folder cannot be made: {error}") from error
+        self._broker = self._app.connection_for_write().as_uri()
+
+    def send(self, job_id: int) -> None:
+        """Ask a worker to take a job. Raises :class:`QueueError` where the broker does not take the message."""
+        try:
+            self._app.send_task(READ_STUDY, args=(job_id,))
+        except (OperationalError, OSError) as error:
+            raise QueueError(
+                f"The queue {self._broker} takes no messages; see that its server runs and its disk has space: {error}"
+            ) from error
+
+    def check(self) -> None:
+        """Return if the broker can be reached; :class:`QueueError` otherwise."""
+        try:
+            with self._app.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, interval_start=0)
+        except (OperationalError, OSError) as error:
+            raise QueueError(
+                f"The queue {self._broker} cannot be reached; start its server or correct SIGHTLINE_QUEUE__BROKER_URL: {error}"
+            ) from error
