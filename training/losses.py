@@ -1,0 +1,55 @@
+"""Losses: token cross-entropy, Dice and binary cross-entropy of the masks, and the coverage loss of the warm-up (Citrus-V 4.3.1)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+EPSILON = 1.0
+"""In numerator and denominator of Dice, so that an empty target still tells a nearly empty prediction from a full one."""
+
+
+def token_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy over the supervised tokens (equation 1). ``logits`` [n, vocabulary], ``targets`` [n]."""
+    return functional.cross_entropy(logits.float(), targets)
+
+
+def dice_loss(logits: Tensor, masks: Tensor) -> Tensor:
+    """1 - Dice of the probabilities, mean over masks (equation 2). ``logits`` and ``masks`` [K, M, M]."""
+    probability = logits.float().sigmoid().flatten(1)
+    target = masks.float().flatten(1)
+    overlap = (probability * target).sum(1)
+    return (1 - (2 * overlap + EPSILON) / (probability.sum(1) + target.sum(1) + EPSILON)).mean()
+
+
+def mask_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
+    """Mean binary cross-entropy over pixels and masks (equation 3). ``logits`` and ``masks`` [K, M, M]."""
+    return functional.binary_cross_entropy_with_logits(logits.float(), masks.float())
+
+
+def coverage_loss(logits: Tensor, coverage: Tensor) -> Tensor:
+    """Binary cross-entropy between image tokens and the share of them that each part covers; summed over parts, mean over tokens.
+
+    ``logits`` and ``coverage`` [image tokens, parts]. Not in the paper: a vision tower without pre-trained weights learns places from it.
+    """
+    return functional.binary_cross_entropy_with_logits(logits.float(), coverage.float(), reduction="none").sum(1).mean()
+
+
+class _ScaleGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, tensor: Tensor, factor: float) -> Tensor:
+        ctx.factor = factor
+        return tensor.view_as(tensor)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient * ctx.factor, None
+
+
+def scale_gradient(tensor: Tensor, factor: float) -> Tensor:
+    """Return ``tensor`` unchanged; the gradient that flows back through it is multiplied by ``factor``."""
+    scaled: Tensor = _ScaleGradient.apply(tensor, factor)
+    return scaled

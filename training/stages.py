@@ -1,0 +1,184 @@
+"""Stages: which parts learn, how fast, from which losses (Citrus-V 4.2, table 4), read from a checked YAML file.
+
+The paper's stages 1 to 4 start from pre-trained weights. From scratch a warm-up comes first (stage 0: language, vision and the
+auxiliary coverage loss); its learning rates are higher than the paper's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import torch
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from torch import nn
+
+from training.losses import scale_gradient
+
+Part = Literal["language", "vision", "aligner", "projector", "segmenter"]
+HookPoint = Literal["seg_state", "projector_out", "segmentation_parameters"]
+Rate = Annotated[float, Field(gt=0)]
+
+PREFIXES: dict[Part, tuple[str, ...]] = {
+    "aligner": ("mllm.model.visual.merger.",),
+    "vision": ("mllm.model.visual.",),
+    "language": ("mllm.",),
+    "projector": ("seg_projector.",),
+    "segmenter": ("grounding_encoder.",),
+}
+"""Parameter names of each part; the first match counts."""
+
+
+class Checked(BaseModel):
+    """A frozen settings block that refuses unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Weights(Checked):
+    """Weights of the losses; (1, 2, 1) for token, Dice and cross-entropy is equation 4. A loss of weight 0 is not computed."""
+
+    token: float = Field(1.0, ge=0)
+    dice: float = Field(2.0, ge=0)
+    mask_cross_entropy: float = Field(1.0, ge=0)
+    coverage: float = Field(0.0, ge=0)
+
+    @property
+    def masks(self) -> bool:
+        """Whether masks are learned."""
+        return self.dice > 0 or self.mask_cross_entropy > 0
+
+
+class Stage(Checked):
+    """One stage.
+
+    Attributes:
+        name: what it is called in the log.
+        steps: optimizer steps, one packed row each.
+        learning_rates: peak rate of every part that learns; a part that is not named is frozen.
+        weights: of the losses.
+        warmup_steps: steps of linear warm-up; after them the rate follows a cosine down to ``final_rate`` of the peak.
+        mask_gradient_scale: factor on the gradient of the mask losses at ``mask_gradient_at``.
+        mask_gradient_at: ``seg_state`` (before the projector: protects the language model), ``projector_out`` (the authors' code) or
+            ``segmentation_parameters`` (the letter of the paper).
+        cached_rows: 0, or the number of packed rows whose ``[SEG]`` states are computed once and reused (needs a frozen language model).
+    """
+
+    name: str
+    steps: int = Field(gt=0)
+    learning_rates: dict[Part, Rate]
+    weights: Weights = Weights()
+    warmup_steps: int = Field(0, ge=0)
+    final_rate: float = Field(0.05, ge=0, le=1)
+    mask_gradient_scale: float = Field(1.0, ge=0, le=1)
+    mask_gradient_at: HookPoint = "seg_state"
+    cached_rows: int = Field(0, ge=0)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        masked = {"projector", "segmenter"} & set(self.learning_rates)
+        spoken = {"language", "vision", "aligner"} & set(self.learning_rates)
+        if not self.learning_rates:
+            raise ValueError(f"Stage {self.name!r} trains nothing: name at least one part in learning_rates.")
+        if masked and not self.weights.masks:
+            raise ValueError(f"Stage {self.name!r} trains {sorted(masked)} without a mask loss: set weights.dice or weights.mask_cross_entropy.")
+        if self.cached_rows and spoken:
+            raise ValueError(f"Stage {self.name!r} caches [SEG] states while {sorted(spoken)} change: freeze them or set cached_rows to 0.")
+        return self
+
+    def rate(self, step: int) -> float:
+        """Share of the peak learning rate at ``step`` (counted from 0)."""
+        if step < self.warmup_steps:
+            return (step + 1) / self.warmup_steps
+        done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
+        return self.final_rate + (1 - self.final_rate) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+
+    def scaled(self, tensor: torch.Tensor, point: HookPoint) -> torch.Tensor:
+        """``tensor``, its gradient scaled where this stage scales at ``point``."""
+        return scale_gradient(tensor, self.mask_gradient_scale) if point == self.mask_gradient_at else tensor
+
+
+class Augmentation(Checked):
+    """How much an image varies each time it is seen. Never mirrored: the patient's right must stay right.
+
+    Attributes:
+        zoom: the visible field is scaled by up to this share, either way.
+        shift: and moved by up to this share of its side.
+        turn_degrees: and turned by up to this angle.
+        contrast: gamma and contrast vary by up to this share, brightness by half of it.
+        noise: standard deviation of added noise, as a share of the grey range.
+    """
+
+    zoom: float = Field(0.12, ge=0, lt=0.5)
+    shift: float = Field(0.06, ge=0, lt=0.5)
+    turn_degrees: float = Field(4.0, ge=0, lt=45)
+    contrast: float = Field(0.3, ge=0, lt=1)
+    noise: float = Field(0.02, ge=0, lt=1)
+
+
+class Config(Checked):
+    """A whole training run.
+
+    Attributes:
+        model: a size of ``ai_engine.model.config``, or a folder with weights to start from.
+        seed: of everything drawn at random.
+        threads: CPU threads.
+        row_tokens: tokens of a packed row, that is of one optimizer step.
+        window: samples that are packed together.
+        weight_decay, clip_norm, betas: of AdamW; the gradient norm is clipped for each part by itself.
+        checkpoint_steps: a checkpoint after so many steps.
+        augmentation: of the training images.
+        stages: in order.
+    """
+
+    model: str
+    seed: int = 0
+    threads: int = Field(2, gt=0)
+    row_tokens: int = Field(2560, gt=0)
+    window: int = Field(64, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    clip_norm: float = Field(1.0, gt=0)
+    betas: tuple[float, float] = (0.9, 0.95)
+    checkpoint_steps: int = Field(200, gt=0)
+    augmentation: Augmentation = Augmentation()
+    stages: tuple[Stage, ...] = Field(min_length=1)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Parse a YAML file; ``ValueError`` names every field that is wrong."""
+        try:
+            return cls.model_validate(yaml.safe_load(path.read_text()))
+        except (ValidationError, yaml.YAMLError) as error:
+            raise ValueError(f"{path} is not a training configuration: {error}") from error
+
+
+def part_of(name: str) -> Part:
+    """The part that a parameter of the unified model belongs to."""
+    return next(part for part, prefixes in PREFIXES.items() if name.startswith(prefixes))
+
+
+def freeze(model: nn.Module, stage: Stage) -> dict[Part, list[nn.Parameter]]:
+    """Let only the stage's parts learn; return the parameters of each."""
+    groups: dict[Part, list[nn.Parameter]] = {part: [] for part in stage.learning_rates}
+    for name, parameter in model.named_parameters():
+        part = part_of(name)
+        parameter.requires_grad_(part in groups)
+        parameter.grad = None
+        if part in groups:
+            groups[part].append(parameter)
+    return groups
+
+
+def optimizer(groups: dict[Part, list[nn.Parameter]], extra: Iterable[nn.Parameter], stage: Stage, config: Config) -> torch.optim.AdamW:
+    """AdamW with one group a part, and one for ``extra`` (the coverage head, at the highest rate); biases and norms do not decay."""
+    blocks = []
+    top = max(stage.learning_rates.values())
+    for parameters, peak in [*((groups[part], stage.learning_rates[part]) for part in groups), (list(extra), top)]:
+        for decays in (True, False):
+            chosen = [parameter for parameter in parameters if (parameter.ndim > 1) == decays]
+            if chosen:
+                blocks.append({"params": chosen, "peak": peak, "lr": 0.0, "weight_decay": config.weight_decay if decays else 0.0})
+    return torch.optim.AdamW(blocks, betas=config.betas, fused=True)
