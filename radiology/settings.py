@@ -89,6 +89,7 @@ class ApiSettings(Section):
 
     host: str = Field("127.0.0.1", description="Address it listens on.")
     port: int = Field(8080, description="TCP port it listens on.")
+    hosts: list[str] = Field(["localhost", "127.0.0.1"], description="Host names that a browser may use to reach it, beside `host`.")
     viewer_folder: Path | None = Field(None, description="Folder of the prebuilt OHIF; none serves no viewer.")
     extension_folder: Path | None = Field(None, description="Folder with the built OHIF extension.")
 
