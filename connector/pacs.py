@@ -1,0 +1,166 @@
+"""The archive, as the rest of the house sees it: fetch a study, store results, and know that they are there.
+
+Anything that speaks dicomweb-client's protocol will do: an archive over DICOMweb, or a folder of files. Its failures come
+out as :class:`~radiology.errors.PacsUnreachable` (no answer) or :class:`~radiology.errors.PacsRefused` (it said no).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import Any
+
+import requests
+from dicomweb_client import DICOMwebClient
+from dicomweb_client.api import DICOMClient
+from pydicom import Dataset
+from pydicom.errors import InvalidDicomError
+
+from radiology.errors import IncompleteStudy, PacsRefused, PacsUnreachable
+from radiology.settings import PacsSettings
+from radiology.study import Series, Study
+
+_RESULT_MODALITIES = frozenset({"SR", "SEG"})
+_ANY_TRANSFER_SYNTAX = (("application/dicom", "*"),)
+_UNREACHABLE = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
+
+
+class Pacs:
+    """One archive. Every method may raise a :class:`~radiology.errors.PacsError`."""
+
+    def __init__(self, client: DICOMClient) -> None:
+        self._client = client
+
+    @classmethod
+    def connect(cls, settings: PacsSettings) -> Pacs:
+        """Return the archive that the settings name; nothing is asked of it yet."""
+        session = requests.Session()
+        if settings.user:
+            session.auth = (settings.user, settings.password.get_secret_value())
+        client = DICOMwebClient(settings.dicomweb_url, session=session, timeout=settings.timeout_seconds)
+        client.set_http_retry_params(retry=False)  # the job is tried again as a whole, with a reason that can be read
+        return cls(client)
+
+    def count(self, study_uid: str) -> int:
+        """Return how many instances of a study the archive says it holds; 0 where it does not know the study."""
+        with _translated(f"count study {study_uid}"):
+            found = self._client.search_for_studies(search_filters={"StudyInstanceUID": study_uid})
+            return sum(int(Dataset.from_json(study).get("NumberOfStudyRelatedInstances") or 0) for study in found)
+
+    def fetch(self, study_uid: str) -> Study:
+        """Return the headers of every series of a study but our own results.
+
+        Raises:
+            IncompleteStudy: the archive holds nothing of it but, at most, our own results.
+        """
+        headers = [
+            header
+            for series_uid, modality in self._series(study_uid)
+            for header in self._headers(study_uid, series_uid)
+            if not (modality in _RESULT_MODALITIES and is_ours(header))
+        ]
+        if not headers:
+            raise IncompleteStudy(f"The archive holds no image of study {study_uid}; send it again.")
+        return Study.from_instances(headers)
+
+    def instances(self, series: Series) -> list[Dataset]:
+        """Return the instances of a series with their pixels, encoded as they were sent, in any order.
+
+        Raises:
+            PacsRefused: the archive gave fewer instances than ``series`` has.
+        """
+        study_uid = str(series.instances[0].StudyInstanceUID)
+        instances = self._instances(study_uid, series.series_uid)
+        missing = set(series.instance_uids) - {str(instance.SOPInstanceUID) for instance in instances}
+        if missing:
+            raise PacsRefused(
+                f"The archive gave {len(instances)} instances of series {series.series_uid}, and not the other {len(missing)} "
+                "that it lists; it is asked again."
+            )
+        return instances
+
+    def results(self, study_uid: str) -> list[Dataset]:
+        """Return our own SR and SEG objects of a study, complete."""
+        return [
+            instance
+            for series_uid, modality in self._series(study_uid)
+            if modality in _RESULT_MODALITIES and any(is_ours(header) for header in self._headers(study_uid, series_uid))
+            for instance in self._instances(study_uid, series_uid)
+            if is_ours(instance)
+        ]
+
+    def stored(self, instances: Sequence[Dataset]) -> set[str]:
+        """Return the SOP Instance UIDs of those instances that the archive holds, by query."""
+        held = set()
+        with _translated("look for stored instances"):
+            for study_uid, series_uid in {(str(i.StudyInstanceUID), str(i.SeriesInstanceUID)) for i in instances}:
+                for found in self._client.search_for_instances(study_uid, series_uid, get_remaining=True):
+                    held.add(str(Dataset.from_json(found).SOPInstanceUID))
+        return held & {str(instance.SOPInstanceUID) for instance in instances}
+
+    def store(self, instances: Sequence[Dataset]) -> None:
+        """Store instances and see, by query, that they are all there. What the archive holds already is not sent again.
+
+        Raises:
+            PacsRefused: the archive did not take one (STOW-RS answers 202 or lists it as failed), or took it and does
+                not list it. The others are stored; calling this again sends only the missing ones.
+        """
+        held = self.stored(instances)
+        send = [instance for instance in instances if str(instance.SOPInstanceUID) not in held]
+        if not send:
+            return
+        for instance in send:  # dicomweb-client writes none by itself, and the archive would keep a file that no reader opens
+            instance.preamble = getattr(instance, "preamble", None) or bytes(128)
+        with _translated(f"store {len(send)} instances"):
+            answer = self._client.store_instances(send)
+        failed = {str(item.get("ReferencedSOPInstanceUID")): item.get("FailureReason", 0) for item in answer.get("FailedSOPSequence", ())}
+        if failed:
+            which = ", ".join(f"{uid} (0x{reason:04X})" for uid, reason in failed.items())
+            raise PacsRefused(f"The archive did not store {which}; look at its log.")
+        missing = {str(instance.SOPInstanceUID) for instance in send} - self.stored(send)
+        if missing:
+            raise PacsRefused(f"The archive answered that it stored {', '.join(sorted(missing))}, but does not list it; look at its log.")
+
+    def _series(self, study_uid: str) -> list[tuple[str, str]]:
+        """Return UID and modality of each series of a study."""
+        with _translated(f"list the series of study {study_uid}"):
+            found = [Dataset.from_json(s) for s in self._client.search_for_series(study_uid, get_remaining=True)]
+        return sorted((str(series.SeriesInstanceUID), str(series.get("Modality", ""))) for series in found)
+
+    def _headers(self, study_uid: str, series_uid: str) -> list[Dataset]:
+        with _translated(f"fetch the headers of series {series_uid}"):
+            return [_header(each) for each in self._client.retrieve_series_metadata(study_uid, series_uid)]
+
+    def _instances(self, study_uid: str, series_uid: str) -> list[Dataset]:
+        with _translated(f"fetch series {series_uid}"):
+            return list(self._client.retrieve_series(study_uid, series_uid, media_types=_ANY_TRANSFER_SYNTAX))
+
+
+def _header(metadata: dict[str, dict[str, Any]]) -> Dataset:
+    """Decode DICOM JSON (PS3.18 F); elements that were left out for their size stay out."""
+    present = {tag: element for tag, element in metadata.items() if "BulkDataURI" not in element}
+    return Dataset.from_json(present, bulk_data_uri_handler=lambda uri: None)
+
+
+def is_ours(header: Dataset) -> bool:
+    """Return whether Sightline made an object."""
+    return str(header.get("Manufacturer", "")) == "Sightline"
+
+
+@contextmanager
+def _translated(action: str) -> Iterator[None]:
+    """Turn the failures of HTTP and of decoding into ours; ``action`` says what was tried."""
+    try:
+        yield
+    except requests.HTTPError as error:
+        status = error.response.status_code if error.response is not None else 0
+        if status in _UNREACHABLE:
+            raise PacsUnreachable(f"Could not {action}: the archive is not ready (HTTP {status}); it is tried again.") from error
+        if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise PacsRefused(f"Could not {action}: HTTP {status} means a wrong user or password; correct SIGHTLINE_PACS__USER.") from error
+        raise PacsRefused(f"Could not {action}: the archive refused (HTTP {status}); look at its log.") from error
+    except (requests.JSONDecodeError, InvalidDicomError) as error:
+        raise PacsRefused(f"Could not {action}: the archive's answer is not DICOM; correct SIGHTLINE_PACS__DICOMWEB_URL.") from error
+    except requests.RequestException as error:
+        raise PacsUnreachable(f"Could not {action}: the archive does not answer; see that it runs.") from error
