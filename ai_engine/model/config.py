@@ -1,0 +1,160 @@
+"""The sizes of one model: ``config.json`` in its weights folder. Nothing else in the room knows a size."""
+
+from __future__ import annotations
+
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+PATCH = 14
+"""Side of a patch of the language model's vision tower, in pixels of its picture (Qwen2.5-VL)."""
+MERGE = 2
+"""Patches along a side that become one visual token."""
+WINDOW = 112
+"""Side of an attention window of the vision tower, in pixels."""
+MASK_STRIDE = 4
+"""Pixels of the segmenter's picture along a side of one cell of its mask (SAM 2)."""
+
+Size = Annotated[int, Field(gt=0)]
+
+
+class _Sizes(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TextConfig(_Sizes):
+    """The text tower.
+
+    ``mrope_section`` says how many rotary frequencies go to time, row and column, in turn. Ones interleave the three, which
+    a small model needs to learn places; published Qwen2.5-VL weights have three blocks, such as ``(16, 24, 24)``.
+    """
+
+    hidden_size: Size
+    layers: Size
+    heads: Size
+    key_value_heads: Size
+    intermediate_size: Size
+    mrope_section: tuple[Size, ...]
+    rope_theta: float = 10000.0
+    maximum_positions: Size = 4096
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.hidden_size % self.heads or self.heads % self.key_value_heads:
+            raise ValueError("hidden_size must be a multiple of heads, and heads of key_value_heads.")
+        if 2 * sum(self.mrope_section) != self.hidden_size // self.heads:
+            raise ValueError(f"mrope_section must sum to half the head size, {self.hidden_size // self.heads // 2}.")
+        return self
+
+
+class VisionConfig(_Sizes):
+    """The vision tower of the language model."""
+
+    hidden_size: Size
+    layers: Size
+    heads: Size
+    intermediate_size: Size
+    full_attention_layers: tuple[int, ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.hidden_size % (4 * self.heads):
+            raise ValueError("hidden_size of the vision tower must be a multiple of four times its heads.")
+        if any(not 0 <= layer < self.layers for layer in self.full_attention_layers):
+            raise ValueError("full_attention_layers names a layer that the vision tower does not have.")
+        return self
+
+
+class SegmenterConfig(_Sizes):
+    """SAM 2: four stages of its Hiera encoder, and the decoder."""
+
+    embedding_size: Size
+    layers: tuple[Size, Size, Size, Size]
+    heads: tuple[Size, Size, Size, Size]
+    windows: tuple[Size, Size, Size, Size]
+    global_attention_layers: tuple[int, ...]
+    feature_size: Size
+    decoder_heads: Size
+    decoder_intermediate_size: Size
+
+
+class ModelConfig(_Sizes):
+    """One unified model.
+
+    Attributes:
+        name: what reports call it.
+        image_size: side of the language model's picture, in pixels; boxes in its answers count in these.
+        segmenter_size: side of the segmenter's picture, in pixels.
+        vocabulary_size: rows of the token embedding; the tokenizer may have fewer tokens.
+        reads_indication: whether it was trained with the request's indication in the prompt; if not, it is not shown any.
+    """
+
+    name: str
+    image_size: Size
+    segmenter_size: Size
+    vocabulary_size: Size
+    reads_indication: bool = False
+    text: TextConfig
+    vision: VisionConfig
+    segmenter: SegmenterConfig
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.image_size % (PATCH * MERGE):
+            raise ValueError(f"image_size must be a multiple of {PATCH * MERGE}.")
+        if self.segmenter_size % 32:
+            raise ValueError("segmenter_size must be a multiple of 32.")
+        return self
+
+    @property
+    def visual_tokens(self) -> int:
+        """Visual tokens of one picture, a square grid in row-major order."""
+        return (self.image_size // (PATCH * MERGE)) ** 2
+
+    @property
+    def mask_size(self) -> int:
+        """Side of the mask that the segmenter decodes, in cells; it covers the whole picture."""
+        return self.segmenter_size // MASK_STRIDE
+
+
+TINY = ModelConfig(
+    name="sightline-tiny",
+    image_size=112,
+    segmenter_size=64,
+    vocabulary_size=1024,
+    text=TextConfig(hidden_size=64, layers=2, heads=2, key_value_heads=1, intermediate_size=128, mrope_section=(1,) * 16),
+    vision=VisionConfig(hidden_size=32, layers=2, heads=2, intermediate_size=64, full_attention_layers=(1,)),
+    segmenter=SegmenterConfig(
+        embedding_size=8,
+        layers=(1, 1, 2, 1),
+        heads=(1, 1, 2, 2),
+        windows=(4, 2, 2, 2),
+        global_attention_layers=(3,),
+        feature_size=32,
+        decoder_heads=2,
+        decoder_intermediate_size=64,
+    ),
+)
+"""For tests: under a million parameters."""
+
+SMALL = ModelConfig(
+    name="sightline-small",
+    image_size=224,
+    segmenter_size=256,
+    vocabulary_size=2048,
+    text=TextConfig(hidden_size=224, layers=4, heads=4, key_value_heads=2, intermediate_size=608, mrope_section=(1,) * 28),
+    vision=VisionConfig(hidden_size=160, layers=4, heads=4, intermediate_size=448, full_attention_layers=(2, 3)),
+    segmenter=SegmenterConfig(
+        embedding_size=32,
+        layers=(1, 1, 3, 1),
+        heads=(1, 2, 4, 8),
+        windows=(8, 4, 8, 4),
+        global_attention_layers=(4,),
+        feature_size=128,
+        decoder_heads=4,
+        decoder_intermediate_size=512,
+    ),
+)
+"""For two CPU cores, trained from nothing: the weights that come with Sightline."""
+
+PRESETS: dict[str, ModelConfig] = {"tiny": TINY, "small": SMALL}

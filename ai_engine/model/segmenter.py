@@ -1,0 +1,97 @@
+"""SAM 2 as the segmenter: one image, many prompts that are projected [SEG] states, one mask for each."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from transformers import Sam2Config, Sam2Model
+
+from ai_engine.model.attention import WINDOWS
+from ai_engine.model.config import MASK_STRIDE, SegmenterConfig
+
+
+class Segmenter(nn.Module):
+    """``sam2_model`` keeps the names of transformers' ``Sam2Model``."""
+
+    def __init__(self, config: SegmenterConfig, size: int) -> None:
+        super().__init__()
+        self.sam2_model = Sam2Model._from_config(_sam2_config(config, size), attn_implementation=WINDOWS)
+
+    def initialise(self) -> None:
+        """Draw fresh weights, torch's defaults: from nothing they learn faster than transformers' narrow normal."""
+        for module in self.sam2_model.modules():
+            if hasattr(module, "reset_parameters"):
+                module.reset_parameters()
+
+    def encode_image(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        """Return feature maps [image, channel, row, column], finest first, of ``pixels`` [image, 3, size, size].
+
+        Differentiable, which ``Sam2Model.get_image_embeddings`` is not.
+        """
+        maps = list(self.sam2_model.get_image_features(pixels, return_dict=True).fpn_hidden_states)
+        maps[-1] = maps[-1] + self.sam2_model.no_memory_embedding
+        sizes = self.sam2_model.backbone_feature_sizes
+        return [flat.permute(1, 2, 0).reshape(pixels.shape[0], -1, *size) for flat, size in zip(maps, sizes, strict=True)]
+
+    def decode_masks(
+        self, features: list[torch.Tensor], embeddings: torch.Tensor, image_index: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Decode one mask for each prompt.
+
+        Args:
+            features: what :meth:`encode_image` returned.
+            embeddings: [mask, channel], projected [SEG] states.
+            image_index: [mask], which image each mask is of; None where there is one image.
+
+        Returns:
+            logits [mask, row, column] on a grid over the whole picture, and the predicted IoU [mask], 0 to 1.
+        """
+        count = embeddings.shape[0]
+        if image_index is None:
+            image_index = torch.zeros(count, dtype=torch.long, device=embeddings.device)
+        *finer, image = (level.index_select(0, image_index) for level in features)
+        prompts = self.sam2_model.prompt_encoder
+        # Citrus-V puts the [SEG] embedding after one padding point, which SAM 2 writes as "not a point".
+        sparse = torch.stack([prompts.not_a_point_embed.weight.expand(count, -1).to(embeddings.dtype), embeddings], dim=1)
+        logits, iou, _, _ = self.sam2_model.mask_decoder(
+            image_embeddings=image,
+            image_positional_embeddings=self.sam2_model.get_image_wide_positional_embeddings().expand(count, -1, -1, -1),
+            sparse_prompt_embeddings=sparse[:, None],
+            dense_prompt_embeddings=prompts.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(count, -1, *image.shape[-2:]),
+            multimask_output=False,
+            high_resolution_features=finer,
+        )
+        return logits[:, 0, 0], iou[:, 0, 0]
+
+
+def _sam2_config(config: SegmenterConfig, size: int) -> Sam2Config:
+    channels = [config.embedding_size * 2**stage for stage in range(4)]
+    cells = size // MASK_STRIDE
+    return Sam2Config(
+        vision_config={
+            "model_type": "sam2_vision_model",
+            "backbone_config": {
+                "model_type": "sam2_hiera_det_model",
+                "image_size": [size, size],
+                "hidden_size": config.embedding_size,
+                "num_attention_heads": config.heads[0],
+                "blocks_per_stage": list(config.layers),
+                "embed_dim_per_stage": channels,
+                "num_attention_heads_per_stage": list(config.heads),
+                "window_size_per_stage": list(config.windows),
+                "global_attention_blocks": list(config.global_attention_layers),
+            },
+            "backbone_channel_list": channels[::-1],
+            "backbone_feature_sizes": [[cells // scale] * 2 for scale in (1, 2, 4)],
+            "fpn_hidden_size": config.feature_size,
+        },
+        prompt_encoder_config={"image_size": size, "hidden_size": config.feature_size},
+        mask_decoder_config={
+            "hidden_size": config.feature_size,
+            "mlp_dim": config.decoder_intermediate_size,
+            "num_hidden_layers": 2,
+            "num_attention_heads": config.decoder_heads,
+            "iou_head_hidden_dim": config.feature_size,
+            "dynamic_multimask_via_stability": False,
+        },
+    )
