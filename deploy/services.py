@@ -1,0 +1,234 @@
+"""The services of one machine under one supervisor: archive, listener, watcher, worker, API with viewer.
+
+supervisord restarts what dies and keeps the logs in ``data_folder/logs``. Whatever ends it, no process stays behind:
+each one asks the kernel (``setpriv --pdeathsig``) to be ended when its parent is gone.
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+from xmlrpc.client import ServerProxy
+
+from pydantic import SecretStr
+from supervisor.xmlrpc import SupervisorTransport
+
+from deploy import orthanc
+from radiology.errors import SightlineError
+from radiology.settings import Section, Settings
+
+_READY_SECONDS = 120
+_STOP_SECONDS = 60
+_END_WITH_PARENT = ["setpriv", "--pdeathsig", "TERM"]
+
+
+class ServiceError(SightlineError):
+    """A service cannot be started; the message says what to do."""
+
+
+def commands(settings: Settings) -> dict[str, list[str]]:
+    """Return the command of each service, in the order in which they start.
+
+    Raises:
+        ServiceError: Orthanc is not installed.
+    """
+    if shutil.which("setpriv") is None:
+        raise ServiceError("setpriv is missing; run: apt-get install util-linux")
+    python = sys.executable
+    try:
+        archive = orthanc.program()
+    except FileNotFoundError as error:
+        raise ServiceError(f"{error}, or run scripts/setup.") from error
+    return {
+        "orthanc": [archive, str((settings.data_folder / "orthanc.json").resolve())],
+        "listener": [python, "-m", "connector", "listen"],
+        "watcher": [python, "-m", "connector", "watch"],
+        "worker": [python, "-m", "ai_engine.worker"],
+        "api": [python, "-m", "connector", "serve"],
+    }
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the settings as the environment variables that give the same settings in another process."""
+    variables = {"SIGHTLINE_DATA_FOLDER": str(settings.data_folder.resolve())}
+    for section_name in type(settings).model_fields:
+        section = getattr(settings, section_name)
+        if not isinstance(section, Section):
+            continue
+        for name in sorted(section.model_fields_set):
+            value = getattr(section, name)
+            if isinstance(value, SecretStr):
+                value = value.get_secret_value()
+            if value is not None:
+                text = json.dumps(value) if isinstance(value, list | bool) else str(value)
+                variables[f"SIGHTLINE_{section_name}__{name}".upper()] = text
+    return variables
+
+
+def refuse_taken_ports(settings: Settings) -> None:
+    """Raise ``ServiceError`` where a port that a service wants is in use; names the port and its setting."""
+    wanted = [
+        (
+            settings.pacs.host,
+            urlsplit(settings.pacs.orthanc_url).port or 80,
+            "SIGHTLINE_PACS__ORTHANC_URL and SIGHTLINE_PACS__DICOMWEB_URL",
+        ),
+        (settings.pacs.host, settings.pacs.port, "SIGHTLINE_PACS__PORT"),
+        (settings.listener.host, settings.listener.port, "SIGHTLINE_LISTENER__PORT"),
+        (settings.api.host, settings.api.port, "SIGHTLINE_API__PORT"),
+    ]
+    for host, port, setting in wanted:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError as error:
+                raise ServiceError(f"Port {port} is in use: stop the program that has it, or choose another with {setting}.") from error
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[None]:
+    """Run all services while the body runs; they answer when the body begins, and are gone when this returns.
+
+    Raises:
+        ServiceError: a program is missing, a port is in use, the disk is full, or a service does not start.
+    """
+    started = commands(settings)
+    refuse_taken_ports(settings)
+    with tempfile.TemporaryDirectory(prefix="sightline-") as folder:  # short: a socket's path has at most 107 characters
+        control = Path(folder) / "supervisor.sock"
+        try:
+            configuration = _write_configuration(settings, started, control)
+        except OSError as error:
+            raise ServiceError(
+                f"{settings.data_folder} cannot be written: {error.strerror}; free some space or set SIGHTLINE_DATA_FOLDER."
+            ) from error
+        supervisor = subprocess.Popen(
+            [*_END_WITH_PARENT, sys.executable, "-m", "supervisor.supervisord", "-c", str(configuration)],
+            env={**_foreign_variables(), **orthanc.ENVIRONMENT, **environment(settings), "C_FORCE_ROOT": "1", "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # a Ctrl-C at the terminal reaches us alone, and we stop the services in order
+        )
+        try:
+            _await_ready(settings, supervisor, control)
+            yield
+        finally:
+            supervisor.terminate()
+            try:
+                supervisor.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                supervisor.kill()
+                supervisor.wait()
+
+
+def _write_configuration(settings: Settings, started: Mapping[str, list[str]], control: Path) -> Path:
+    folder = settings.data_folder.resolve()
+    logs = folder / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    (folder / "orthanc").mkdir(exist_ok=True)
+    _write_private(folder / "orthanc.json", json.dumps(orthanc.configuration(settings), indent=1))
+
+    parser = configparser.RawConfigParser()
+    parser["supervisord"] = {
+        "nodaemon": "true",
+        "silent": "true",
+        "logfile": _literal(logs / "supervisor.log"),
+        "pidfile": _literal(control.with_suffix(".pid")),
+        "childlogdir": _literal(logs),
+    }
+    parser["unix_http_server"] = {"file": _literal(control), "chmod": "0700"}
+    parser["rpcinterface:supervisor"] = {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"}
+    for priority, (name, command) in enumerate(started.items()):
+        parser[f"program:{name}"] = {
+            "command": _literal(" ".join(f'"{word}"' for word in [*_END_WITH_PARENT, *command])),
+            "priority": str(priority),
+            "directory": _literal(Path(__file__).resolve().parents[1]),
+            "autorestart": "true",
+            "startretries": "5",
+            "stopasgroup": "true",
+            "killasgroup": "true",
+            "stopwaitsecs": "20",
+            "redirect_stderr": "true",
+            "stdout_logfile": _literal(logs / f"{name}.log"),
+            "stdout_logfile_maxbytes": "10MB",
+            "stdout_logfile_backups": "2",
+        }
+    path = folder / "supervisord.conf"
+    with path.open("w") as file:
+        parser.write(file)
+    return path
+
+
+def _foreign_variables() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith("SIGHTLINE_")}
+
+
+def _literal(text: object) -> str:
+    """Escape what supervisor would expand."""
+    return str(text).replace("%", "%%")
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read: it may hold the archive's password."""
+    path.touch(mode=0o600)
+    path.write_text(text)
+
+
+def _await_ready(settings: Settings, supervisor: subprocess.Popen[bytes], control: Path) -> None:
+    """Return when every service runs and every port answers; ``ServiceError`` with the end of its log where one does not."""
+    ports = [
+        (settings.pacs.host, urlsplit(settings.pacs.orthanc_url).port or 80),
+        (settings.listener.host, settings.listener.port),
+        (settings.api.host, settings.api.port),
+    ]
+    deadline = time.monotonic() + _READY_SECONDS
+    waiting: list[str] = []
+    while time.monotonic() < deadline:
+        if supervisor.poll() is not None:
+            raise ServiceError(f"The supervisor ended at once; {settings.data_folder / 'logs' / 'supervisor.log'} says why.")
+        states = process_states(control) if control.exists() else {}
+        for name, state in states.items():
+            if state == "FATAL":
+                raise ServiceError(f"The service {name} does not start. The end of its log:\n{_log_end(settings, name)}")
+        waiting = [name for name, state in states.items() if state != "RUNNING"]
+        if states and not waiting and all(_answers(*port) for port in ports):
+            return
+        time.sleep(0.2)
+    raise ServiceError(
+        f"The services did not answer within {_READY_SECONDS} s ({', '.join(waiting)}); see {settings.data_folder / 'logs'}."
+    )
+
+
+def process_states(control: Path) -> dict[str, str]:
+    """Ask the supervisor for the state of each service: ``STARTING``, ``RUNNING``, ``BACKOFF``, ``FATAL`` ..."""
+    proxy = ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{control}"))
+    try:
+        processes = proxy.supervisor.getAllProcessInfo()
+    except (OSError, ValueError):  # it is not up yet
+        return {}
+    assert isinstance(processes, list)
+    return {str(process["name"]): str(process["statename"]) for process in processes if isinstance(process, dict)}
+
+
+def _answers(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex((host, port)) == 0
+
+
+def _log_end(settings: Settings, name: str) -> str:
+    path = settings.data_folder / "logs" / f"{name}.log"
+    return "\n".join(path.read_text(errors="replace").splitlines()[-10:]) if path.exists() else "(no log)"
