@@ -73,7 +73,9 @@ def _packed_attention(
     return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, position_ids=position_ids, **rest)
 
 
-def _packed_mask(*sizes: Any, q_length: int, kv_length: int, attention_mask: torch.Tensor | None = None, **rest: Any) -> torch.Tensor | None:
+def _packed_mask(
+    *sizes: Any, q_length: int, kv_length: int, attention_mask: torch.Tensor | None = None, **rest: Any
+) -> torch.Tensor | None:
     if attention_mask is None and q_length == kv_length:
         return None
     mask: torch.Tensor | None = sdpa_mask(*sizes, q_length=q_length, kv_length=kv_length, attention_mask=attention_mask, **rest)
@@ -113,7 +115,9 @@ class WindowedVisionAttention(Qwen2_5_VLVisionAttention):
             return attended
         query, key, value = self.qkv(hidden_states).reshape(patches, 3, self.num_heads, -1).unbind(1)
         query, key = apply_rotary_pos_emb_vision(query, key, *position_embeddings)
-        query, key, value = (tensor.to(value.dtype).view(windows, length, self.num_heads, -1).transpose(1, 2) for tensor in (query, key, value))
+        query, key, value = (
+            tensor.to(value.dtype).view(windows, length, self.num_heads, -1).transpose(1, 2) for tensor in (query, key, value)
+        )
         if _is_small_training(query, length):
             out = _plain(query, key, value, self.scaling)
         else:

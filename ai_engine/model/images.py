@@ -127,7 +127,7 @@ class Letterbox:
         """Return which part of each cell of a ``side`` x ``side`` grid over the picture is covered by ``mask`` (row, column), 0 to 1."""
         rows = _overlap(self.shape[0], self.top, self.height, self.size, side)
         columns = _overlap(self.shape[1], self.left, self.width, self.size, side)
-        return rows @ mask.astype(np.float32) @ columns.T
+        return np.asarray(rows @ mask.astype(np.float32) @ columns.T, np.float32)
 
     def logits_to_source(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
         """Interpolate logits on a square grid over the picture, bilinearly, at the centre of every source pixel (row, column)."""

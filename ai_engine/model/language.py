@@ -12,7 +12,15 @@ from radiology.errors import EngineError
 
 SEG = "[SEG]"
 END = "<|im_end|>"
-STRUCTURE_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
+STRUCTURE_TOKENS = (
+    "<|endoftext|>",
+    "<|im_start|>",
+    "<|vision_start|>",
+    "<|vision_end|>",
+    "<|vision_pad|>",
+    "<|image_pad|>",
+    "<|video_pad|>",
+)
 """Qwen2.5-VL's tokens that build a prompt; an answer never holds one."""
 ANSWER_TOKENS = (END, SEG, "<think>", "</think>", "<answer>", "</answer>")
 SPECIAL_TOKENS = STRUCTURE_TOKENS + ANSWER_TOKENS
@@ -32,7 +40,7 @@ class Language:
         # The switch belongs to a tokenizer, not to a call, and calls may run at the same time: hence a second tokenizer.
         self._plain = Tokenizer.from_str(tokenizer.to_str())
         self._plain.encode_special_tokens = True
-        self.special_ids = {token: int(tokenizer.token_to_id(token)) for token in SPECIAL_TOKENS}
+        self.special_ids: dict[str, int] = {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
         self.seg = self.special_ids[SEG]
         self.end = self.special_ids[END]
         self.image = self.special_ids["<|image_pad|>"]

@@ -1,0 +1,248 @@
+"""The answer's text: what training writes, and what a reading is parsed from. The only place that knows the order x, y.
+
+    <think>
+    lungs {"Part":"right lung","bbox":"[12, 30, 101, 190]"} {"Part":"left lung","bbox":"[118, 32, 205, 188]"} clear.
+    </think><answer>FINDINGS:
+    The right lung [SEG] is clear.
+    No pleural effusion.
+    IMPRESSION:
+    No acute finding.
+    </answer>
+
+A box is ``[x1, y1, x2, y2]`` in whole pixels of the language model's picture, origin at the top left, half-open. Each ``[SEG]``
+follows the words that it belongs to; something absent has none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from ai_engine.model.images import Box
+from ai_engine.model.language import END, SEG, SPECIAL_TOKENS
+from radiology.errors import UnreadableAnswer
+from radiology.finding import Presence, Side
+from radiology.terms import TERMS, sides_in
+
+ALIASES = {
+    "cardiac silhouette": "heart",
+    "cardiomediastinum": "mediastinum",
+    "cardiomediastinal silhouette": "mediastinum",
+    "mediastinal contour": "mediastinum",
+    "effusion": "pleural effusion",
+    "nodular opacity": "nodule",
+    "ground-glass opacity": "ground glass opacity",
+}
+"""Other words for the names of :data:`radiology.terms.TERMS`."""
+
+
+def _forms(word: str) -> tuple[str, ...]:
+    return (word, f"{word[:-1]}ies") if word.endswith("y") else (word, f"{word}s", f"{word}es")
+
+
+_NAMES = {form: name for word, name in ({name: name for name in TERMS} | ALIASES).items() for form in _forms(word)}
+_NAME = re.compile(rf"\b(?:{'|'.join(sorted(map(re.escape, _NAMES), key=len, reverse=True))})\b", re.IGNORECASE)
+_ABSENT_BEFORE = re.compile(r"\b(?:no|without|absence of|free of|negative for)\b", re.IGNORECASE)
+_ABSENT_AFTER = re.compile(r"\b(?:is|are) (?:absent|not (?:seen|identified|present|visible|demonstrated))\b", re.IGNORECASE)
+_UNDETERMINED = re.compile(
+    r"\b(?:possible|possibly|probable|may|might|suspected|questionable|equivocal|cannot be excluded)\b", re.IGNORECASE
+)
+
+_FORM = re.compile(
+    rf"\s*<think>(?P<think>.*)</think>\s*<answer>\s*FINDINGS:(?P<findings>.*)\nIMPRESSION:(?P<impression>.*)</answer>\s*(?:{re.escape(END)})?\s*",
+    re.DOTALL,
+)
+# The spelling that we write, then the two that Citrus-V's published answers also use: 'right_lung' with bbox [1, 2, 3, 4].
+_PART = re.compile(
+    r"""\{\s*"Part"\s*:\s*"(?P<json>[^"]*)"\s*,\s*"bbox"\s*:\s*"?\[(?P<json_box>[^\]]*)\]"?\s*\}"""
+    r"""|'(?P<quoted>[^']*)'\s+(?:with\s+)?bbox\s*\[(?P<quoted_box>[^\]]*)\]"""
+)
+_MARK = re.compile(rf"\s*{re.escape(SEG)}")
+_MARKUP = re.compile(rf"""bbox|[{{}}]|{"|".join(map(re.escape, SPECIAL_TOKENS))}""")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One structure that was looked at.
+
+    Attributes:
+        name: a name of :data:`~radiology.terms.TERMS`, with its side before it where it has one.
+        box: where, in pixels of the language model's picture; None where the model wrote a box of no extent.
+    """
+
+    name: str
+    box: Box | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the reasoning: a structure in one word, the parts that were looked at, and what was seen."""
+
+    structure: str
+    parts: tuple[Part, ...]
+    observation: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """One ``[SEG]``: the side of what it belongs to, and the box that the reasoning gave the same part."""
+
+    side: Side | None
+    box: Box | None
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence of the findings.
+
+    Attributes:
+        text: the words, without marks.
+        name: what it is about, a name of :data:`~radiology.terms.TERMS`; empty where none fits.
+        side: the patient's side; None where the name has none or the sentence does not say.
+        presence: what it states about ``name``.
+        marks: its ``[SEG]`` in order.
+        box: where the reasoning saw the same name and side.
+        line: which line of the whole text it is, from zero.
+    """
+
+    text: str
+    name: str
+    side: Side | None
+    presence: Presence
+    marks: tuple[Mark, ...]
+    box: Box | None
+    line: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A parsed answer."""
+
+    steps: tuple[Step, ...]
+    sentences: tuple[Sentence, ...]
+    impression: str
+
+
+def compose(steps: Sequence[Step], sentences: Sequence[str], impression: str) -> str:
+    """Write an answer, ``[SEG]`` standing in the sentences. Raises ``UnreadableAnswer`` where it could not be parsed again."""
+    if any(len(step.structure.split()) != 1 for step in steps):
+        raise ValueError("The structure of a step is one word.")
+    lines = [" ".join([step.structure, *map(_write_part, step.parts), step.observation]) for step in steps]
+    text = "\n".join(["<think>", *lines, "</think><answer>FINDINGS:", *sentences, "IMPRESSION:", impression, "</answer>"])
+    parse(text)
+    return text
+
+
+def _write_part(part: Part) -> str:
+    if part.box is None:
+        raise ValueError(f"Part {part.name} has no box.")
+    row0, column0, row1, column1 = part.box
+    return f'{{"Part":"{part.name}","bbox":"[{column0}, {row0}, {column1}, {row1}]"}}'
+
+
+def parse(text: str) -> Answer:
+    """Read an answer. Raises ``UnreadableAnswer`` with the whole text where it is not in the agreed form."""
+    form = _FORM.fullmatch(text)
+    if form is None:
+        _refuse("it is not <think>...</think><answer>FINDINGS: ... IMPRESSION: ...</answer>, or was cut", text)
+    steps = tuple(_parse_step(line, text) for line in form["think"].splitlines() if line.strip())
+    boxes: dict[tuple[str, Side | None], list[Box]] = defaultdict(list)
+    for part in (part for step in steps for part in step.parts):
+        if part.box is not None:
+            boxes[_named(part.name)].append(part.box)
+    first_line = text.count("\n", 0, form.start("findings"))
+    sentences = tuple(
+        _parse_sentence(line.strip(), first_line + offset, boxes, text)
+        for offset, line in enumerate(form["findings"].split("\n"))
+        if line.strip()
+    )
+    impression = " ".join(form["impression"].split())
+    if not sentences or not impression:
+        _refuse("it has no findings or no impression", text)
+    if _MARKUP.search(impression):
+        _refuse("its impression holds marks or boxes", text)
+    return Answer(steps, sentences, impression)
+
+
+def _refuse(reason: str, text: str) -> NoReturn:
+    raise UnreadableAnswer(f"The model's answer cannot be used: {reason}; the study needs a radiologist's own reading.", text)
+
+
+def _parse_step(line: str, text: str) -> Step:
+    parts = []
+    for found in _PART.finditer(line):
+        name = (found["json"] or found["quoted"] or "").replace("_", " ").lower()
+        parts.append(Part(name, _parse_box(found["json_box"] or found["quoted_box"] or "", text)))
+    words = _PART.sub("\n", line)
+    if _MARKUP.search(words):
+        _refuse("a box in its reasoning is malformed", text)
+    structure, _, observation = words.strip().partition(" " if not parts else "\n")
+    return Step(structure.strip(), tuple(parts), " ".join(observation.split()))
+
+
+def _parse_box(numbers: str, text: str) -> Box | None:
+    if re.fullmatch(r"\s*\d+(?:\s*,\s*\d+){3}\s*", numbers) is None:
+        _refuse("a box in its reasoning is not four whole numbers", text)
+    x1, y1, x2, y2 = map(int, numbers.split(","))
+    return (y1, x1, y2, x2) if x1 < x2 and y1 < y2 else None
+
+
+def _named(words: str) -> tuple[str, Side | None]:
+    """Return the name and side of a part, ``left lung`` or ``lung upper lobe left``."""
+    found = _NAME.search(words)
+    return (_NAMES[found[0].lower()] if found else words), _one_side(words)
+
+
+def _one_side(words: str) -> Side | None:
+    sides = sides_in(words)
+    return next(iter(sides)) if len(sides) == 1 else None
+
+
+def _parse_sentence(line: str, number: int, boxes: dict[tuple[str, Side | None], list[Box]], text: str) -> Sentence:
+    *marked, tail = _MARK.split(line)
+    words = " ".join("".join([*marked, tail]).split())
+    if _MARKUP.search(words):
+        _refuse("a sentence holds a box or a tag", text)
+    name, place = _subject(words, len(marked[0]) if marked else None)
+    paired = name in TERMS and TERMS[name].paired
+    sides = [(_one_side(before) or _one_side(words)) if paired else None for before in marked]
+    side = _side(sides, words) if paired else None
+    marks = tuple(Mark(each, _next_box(boxes, name, each)) for each in sides)
+    return Sentence(words, name, side, _presence(words, name, place), marks, _first_box(boxes, name, side), number)
+
+
+def _subject(words: str, mark: int | None) -> tuple[str, tuple[int, int]]:
+    """Return what a sentence is about and where the words stand: the name before its first mark, else a finding, else a structure."""
+    names = list(_NAME.finditer(words))
+    if not names:
+        return "", (0, 0)
+    before_mark = [found for found in names if mark is not None and found.end() <= mark]
+    findings = [found for found in names if TERMS[_NAMES[found[0].lower()]].kind != "structure"]
+    chosen = before_mark[-1] if before_mark else (findings or names)[0]
+    return _NAMES[chosen[0].lower()], chosen.span()
+
+
+def _side(marked: Sequence[Side | None], words: str) -> Side | None:
+    sides = {side for side in marked if side is not None} or sides_in(words)
+    return Side.BILATERAL if len(sides) == 2 else next(iter(sides), None)
+
+
+def _presence(words: str, name: str, place: tuple[int, int]) -> Presence:
+    if name in TERMS and TERMS[name].kind == "structure":
+        return Presence.PRESENT
+    if _ABSENT_BEFORE.search(words[: place[0]]) or _ABSENT_AFTER.search(words[place[1] :]):
+        return Presence.ABSENT
+    return Presence.UNDETERMINED if _UNDETERMINED.search(words) else Presence.PRESENT
+
+
+def _first_box(boxes: dict[tuple[str, Side | None], list[Box]], name: str, side: Side | None) -> Box | None:
+    return next(iter(boxes.get((name, side), ())), None)
+
+
+def _next_box(boxes: dict[tuple[str, Side | None], list[Box]], name: str, side: Side | None) -> Box | None:
+    """Take the boxes of several alike parts in order; the last one serves again."""
+    alike = boxes.get((name, side), [])
+    return (alike.pop(0) if len(alike) > 1 else alike[0]) if alike else None
