@@ -157,7 +157,7 @@ def _write_configuration(settings: Settings, started: Mapping[str, list[str]], c
             "priority": str(priority),
             "directory": _literal(Path(__file__).resolve().parents[1]),
             "autorestart": "true",
-            "startretries": "5",
+            "startretries": "3",
             "stopasgroup": "true",
             "killasgroup": "true",
             "stopwaitsecs": "20",
