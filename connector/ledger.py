@@ -129,6 +129,11 @@ class Ledger:
         """Open the ledger that the settings name."""
         return cls(settings.ledger_url, settings.ledger)
 
+    @property
+    def lease_seconds(self) -> float:
+        """How long a worker may be silent."""
+        return self._settings.lease_seconds
+
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()

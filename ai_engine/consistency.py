@@ -1,0 +1,187 @@
+"""The first check: words against side against box against mask. What disagrees is flagged; what nothing supports is withheld.
+
+It looks at one picture in the standard view (the patient's right on the image's left), and at what the model said of it.
+
+    what is seen                                            what follows
+    a mask is empty, or a few specks                        the place is dropped
+    a place lies mostly outside the body                    the place is dropped
+    a finding is stated, and no place is left               the sentence is withheld
+    a structure is named, and no place is left              flagged
+    the words name one side, the place is on the other      flagged
+    the words name both sides, the places are on one        flagged
+    the box of the reasoning and the mask disagree          flagged
+    a place is far too large for its name                   flagged
+    one finding is both stated and denied                   the denial is withheld, the statement flagged
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from ai_engine.model.assistant import Place, ReadSentence
+from ai_engine.model.images import Kind
+from radiology.finding import Box, Presence, Side
+from radiology.terms import TERMS
+
+SPECK_PIXELS = 4
+"""A mask of fewer pixels than this is no place."""
+OUTSIDE_SHARE = 0.5
+"""More of a place than this outside the body, and the place is dropped."""
+MIDLINE_TOLERANCE = 0.05
+"""How far across the midline the centre of a place may be before its side is doubted, as a share of the body's width."""
+BOX_IOU = 0.3
+"""Less overlap than this between the reasoned box and the box of the mask, and the two disagree."""
+LARGEST_SHARE = {"nodule": 0.05, "mass": 0.3}
+"""The largest share of the body's area that a place of this name may take; ``LARGEST_SHARE_OF_ANY`` for the others."""
+LARGEST_SHARE_OF_ANY = 0.75
+_AIR_HU = -500.0
+_OTHER_SIDE = {Side.RIGHT: Side.LEFT, Side.LEFT: Side.RIGHT}
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A sentence with the places that passed, and the reasons why it needs a second look."""
+
+    sentence: ReadSentence
+    flags: tuple[str, ...] = ()
+
+    @property
+    def is_abnormal(self) -> bool:
+        """Whether it states a finding or a device, rather than a structure or an absence."""
+        term = TERMS.get(self.sentence.name)
+        return self.sentence.presence is not Presence.ABSENT and term is not None and term.kind != "structure"
+
+
+def body_of(array: NDArray[np.float32], kind: Kind) -> NDArray[np.bool_]:
+    """Return where the body is in one picture (row, column): its largest piece, with the lungs filled in.
+
+    CT: what is denser than air. Radiograph: what is not as dark as the darkest border (direct exposure, shutters).
+    """
+    if kind == "ct":
+        solid = array > _AIR_HU
+    else:
+        low, high = np.percentile(array, (0.5, 99.5))
+        solid = array > low + 0.02 * (high - low)
+    pieces, count = ndimage.label(ndimage.binary_opening(solid, iterations=2))
+    if count == 0:
+        return np.ones(array.shape, np.bool_)
+    largest = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
+    return np.asarray(ndimage.binary_fill_holes(largest), np.bool_)
+
+
+def check(sentences: Sequence[ReadSentence], body: NDArray[np.bool_]) -> tuple[list[Checked], list[str]]:
+    """Check what was said of one picture.
+
+    Args:
+        sentences: the answer's sentences; masks and boxes in the pixels of the picture.
+        body: where the body is (row, column).
+
+    Returns:
+        The sentences that may be stated, and one sentence for each that is withheld.
+    """
+    stated, withheld = [], []
+    for sentence in sentences:
+        checked = _check_places(sentence, body)
+        if checked.is_abnormal and not checked.sentence.places:
+            withheld.append(f'Withheld, because {_why_no_place(sentence)}: "{sentence.text}"')
+        else:
+            stated.append(checked)
+    return _without_contradictions(stated, withheld)
+
+
+def _check_places(sentence: ReadSentence, body: NDArray[np.bool_]) -> Checked:
+    places = tuple(place for place in sentence.places if _reason_to_drop(place, body) is None)
+    flags = []
+    if sentence.presence is not Presence.ABSENT:
+        if sentence.name and not places:
+            flags.append(f"No place is marked for it: {_why_no_place(sentence)}.")
+        flags += _side_flags(sentence, places, body)
+        flags += [flag for place in places for flag in _place_flags(sentence.name, place, body)]
+    return Checked(replace(sentence, places=places), tuple(dict.fromkeys(flags)))
+
+
+def _reason_to_drop(place: Place, body: NDArray[np.bool_]) -> str | None:
+    pixels = _pixels(place, body.shape)
+    size = np.count_nonzero(pixels)
+    if size < SPECK_PIXELS:
+        return "its mask is empty"
+    if np.count_nonzero(pixels & ~body) > OUTSIDE_SHARE * size:
+        return "its place lies outside the body"
+    return None
+
+
+def _why_no_place(sentence: ReadSentence) -> str:
+    return "no place that was marked for it can be right (empty, or outside the body)" if sentence.places else "the answer marks none"
+
+
+def _side_flags(sentence: ReadSentence, places: Sequence[Place], body: NDArray[np.bool_]) -> list[str]:
+    """Compare the stated sides with where the places are; columns grow towards the patient's left."""
+    columns = np.flatnonzero(body.any(axis=0))
+    width = columns[-1] + 1 - columns[0]
+    middle = float(np.nonzero(body)[1].mean())
+    seen = [_side_of((float(np.nonzero(_pixels(place, body.shape))[1].mean()) - middle) / width) for place in places]
+    flags = []
+    for place, side in zip(places, seen, strict=True):
+        said = place.side or sentence.side
+        if said in _OTHER_SIDE and side is _OTHER_SIDE[said]:
+            flags.append(f"The words say {said}, but a marked place is on the patient's {side}.")
+    if sentence.side is Side.BILATERAL and len(set(seen)) == 1 and seen[0] is not None:
+        flags.append(f"The words say both sides, but only the patient's {seen[0]} is marked.")
+    return flags
+
+
+def _side_of(offset: float) -> Side | None:
+    """Return the side of a place whose centre is this far from the midline (share of the body's width); None in the middle."""
+    if abs(offset) <= MIDLINE_TOLERANCE:
+        return None
+    return Side.LEFT if offset > 0 else Side.RIGHT
+
+
+def _place_flags(name: str, place: Place, body: NDArray[np.bool_]) -> list[str]:
+    if place.mask is None:
+        return []
+    flags = []
+    if place.box is not None:
+        top, left, bottom, right = place.box
+        overlap = Box.around(place.mask.pixels[None]).iou(Box((0, top, left), (1, bottom, right)))
+        if overlap < BOX_IOU:
+            flags.append(f"The box that was reasoned with and the mask disagree (overlap {overlap:.0%}).")
+    share = np.count_nonzero(place.mask.pixels) / np.count_nonzero(body)
+    if share > LARGEST_SHARE.get(name, LARGEST_SHARE_OF_ANY):
+        flags.append(f"The marked place is too large for a {name} ({share:.0%} of the body in the image).")
+    return flags
+
+
+def _without_contradictions(stated: Sequence[Checked], withheld: list[str]) -> tuple[list[Checked], list[str]]:
+    kept = []
+    for each in stated:
+        against = [other for other in stated if contradict(each.sentence, other.sentence)]
+        if each.sentence.presence is Presence.ABSENT and any(other.is_abnormal for other in against):
+            withheld = [*withheld, f'Withheld, because the answer also states the finding: "{each.sentence.text}"']
+        elif each.is_abnormal and any(other.sentence.presence is Presence.ABSENT for other in against):
+            kept.append(replace(each, flags=(*each.flags, "The answer also denies it.")))
+        else:
+            kept.append(each)
+    return kept, withheld
+
+
+def contradict(one: ReadSentence, other: ReadSentence) -> bool:
+    """Return whether two sentences are about the same name on the same side; no side, or both, meets either side."""
+    either = (None, Side.BILATERAL)
+    return bool(one.name) and one.name == other.name and (one.side == other.side or one.side in either or other.side in either)
+
+
+def _pixels(place: Place, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return the mask of a place, or the filled box where it has no mask."""
+    if place.mask is not None:
+        return place.mask.pixels
+    filled = np.zeros(shape, np.bool_)
+    if place.box is not None:
+        top, left, bottom, right = place.box
+        filled[top:bottom, left:right] = True
+    return filled

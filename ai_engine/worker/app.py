@@ -1,0 +1,45 @@
+"""The worker process: loads the model once, then reads one study after the other as the queue names them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+import structlog
+from pydantic import ValidationError
+
+from ai_engine.engine import Engine
+from ai_engine.worker.tasks import register
+from connector.ledger import MODEL_IN_USE, Ledger
+from connector.pacs import Pacs
+from connector.queue import celery_app
+from radiology.errors import SightlineError
+from radiology.logs import configure_logs
+from radiology.settings import Settings
+
+_log = structlog.get_logger()
+
+
+def main() -> None:
+    """Run until told to stop (SIGTERM ends it after the study at hand). Exits with one sentence where it cannot start."""
+    try:
+        run(Settings())
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors())
+        sys.exit(f"The settings are not valid: {problems}")
+    except SightlineError as error:
+        sys.exit(str(error))
+
+
+def run(settings: Settings) -> None:
+    """Load the model, then take jobs one at a time in this process."""
+    configure_logs(settings.log, "worker")
+    ledger = Ledger.open(settings)
+    engine = Engine.load(settings.engine)
+    ledger.remember(MODEL_IN_USE, engine.identity.weights_hash)
+    app = celery_app(settings)
+    worker = f"{socket.gethostname()}:{os.getpid()}"
+    register(app, worker, ledger, Pacs.connect(settings.pacs), engine)
+    _log.info("ready", worker=worker, model=engine.identity.name, weights_hash=engine.identity.weights_hash)
+    app.worker_main(["worker", "--pool=solo", "--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"])

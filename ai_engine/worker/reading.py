@@ -1,0 +1,150 @@
+"""Reading one study, from its job to its results in the archive: take, fetch, load, read, write, store, finish.
+
+Whatever goes wrong ends in a state with a sentence: the archive's trouble is tried again, the study's and the model's is
+final. Results have UIDs that follow from images and model, so a job that runs twice stores nothing twice.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+import structlog
+
+import dicom_sr
+from ai_engine.engine import Engine
+from connector.ledger import Ledger, Outcome
+from connector.pacs import Pacs
+from radiology import image
+from radiology.errors import (
+    EngineError,
+    IllegalTransition,
+    LedgerError,
+    PacsError,
+    StudyError,
+    UnreadableAnswer,
+    UnsupportedImage,
+    WriteError,
+)
+from radiology.image import PROJECTION_MODALITIES, Image
+from radiology.jobs import Job, JobState
+from radiology.study import Series, Study
+
+_log = structlog.get_logger()
+
+
+def read_study(job_id: int, worker: str, ledger: Ledger, pacs: Pacs, engine: Engine) -> Job | None:
+    """Do one job, and return it as it is afterwards; None where it is not queued (any more).
+
+    Raises:
+        LedgerError: the ledger cannot be written, or gave the job to another worker meanwhile.
+    """
+    job = ledger.take(job_id, worker)
+    if job is None:
+        return None
+    parts = {"queue": _waited(ledger, job)}
+    with structlog.contextvars.bound_contextvars(job_id=job_id, study_uid=job.study_uid), _lease(ledger, job_id, worker):
+        _log.info("taken", attempt=job.attempts)
+        try:
+            uids = _read(job.study_uid, pacs, engine, parts)
+        except PacsError as error:
+            after = ledger.requeue(job_id, worker, str(error))
+        except UnsupportedImage as error:
+            after = ledger.finish(job_id, worker, JobState.REFUSED, str(error), Outcome(parts=parts))
+        except UnreadableAnswer as error:
+            outcome = Outcome(engine.identity.weights_hash, parts=parts, raw_answer=error.raw_text)
+            after = ledger.finish(job_id, worker, JobState.FAILED, str(error), outcome)
+        except (StudyError, EngineError) as error:
+            after = ledger.finish(job_id, worker, JobState.FAILED, str(error), Outcome(parts=parts))
+        except WriteError as error:
+            reason = f"{error} This is a defect of Sightline; please report it."
+            after = ledger.finish(job_id, worker, JobState.FAILED, reason, Outcome(engine.identity.weights_hash, parts=parts))
+        else:
+            outcome = Outcome(engine.identity.weights_hash, uids, parts)
+            after = ledger.finish(job_id, worker, JobState.DONE, f"{len(uids)} results are in the archive.", outcome)
+        _log.info(str(after.state), reason=after.reason, parts=parts)
+    return after
+
+
+def _read(study_uid: str, pacs: Pacs, engine: Engine, parts: dict[str, float]) -> tuple[str, ...]:
+    """Read a study and store the results; returns their SOP Instance UIDs. ``parts`` gets the seconds of each part."""
+    started = datetime.now(UTC)
+    with _timed(parts, "fetch"):
+        study = pacs.fetch(study_uid)
+    images = _images(study, pacs, parts)
+    with _timed(parts, "model"):
+        report = engine.read(study, images, started)
+    with _timed(parts, "write"):
+        results = dicom_sr.write(study, report)
+    with _timed(parts, "store"):
+        pacs.store(results)
+    return tuple(str(result.SOPInstanceUID) for result in results)
+
+
+def _images(study: Study, pacs: Pacs, parts: dict[str, float]) -> list[Image]:
+    """Fetch and decode every radiograph, and of the CT series the largest that can be read (the thinnest slices).
+
+    Raises ``UnsupportedImage`` with the first reason where nothing can be read.
+    """
+    images: list[Image] = []
+    refused: list[UnsupportedImage] = []
+    radiographs = [series for series in study.series if series.modality in PROJECTION_MODALITIES]
+    volumes = sorted((series for series in study.series if series.modality == "CT"), key=lambda series: -len(series.instances))
+    for series in [*radiographs, *volumes]:
+        if series.modality == "CT" and any(isinstance(read, image.Volume) for read in images):
+            break
+        try:
+            images += _load(series, pacs, parts)
+        except UnsupportedImage as error:
+            refused.append(error)
+    if not images:
+        raise refused[0] if refused else UnsupportedImage(f"Study {study.study_uid} has no CR, DX or CT series.")
+    return images
+
+
+def _load(series: Series, pacs: Pacs, parts: dict[str, float]) -> tuple[Image, ...]:
+    with _timed(parts, "fetch"):
+        instances = pacs.instances(series)
+    with _timed(parts, "load"):
+        return image.load(series, instances)
+
+
+def _waited(ledger: Ledger, job: Job) -> float:
+    """Return the seconds that a job just taken was queued."""
+    queued = [step.time for step in ledger.history(job.job_id) if step.target is JobState.QUEUED]
+    return (job.updated - queued[-1]).total_seconds()
+
+
+@contextmanager
+def _timed(parts: dict[str, float], name: str) -> Iterator[None]:
+    start = time.monotonic()
+    try:
+        yield
+    finally:
+        parts[name] = round(parts.get(name, 0.0) + time.monotonic() - start, 4)
+
+
+@contextmanager
+def _lease(ledger: Ledger, job_id: int, worker: str) -> Iterator[None]:
+    """Renew the lease from a thread for as long as the work goes on."""
+    over = threading.Event()
+
+    def renew() -> None:
+        while not over.wait(ledger.lease_seconds / 3):
+            try:
+                ledger.renew(job_id, worker)
+            except IllegalTransition:
+                return  # finished, or given to another worker, which finish() will say
+            except LedgerError as error:
+                _log.warning("lease not renewed", reason=str(error))
+
+    thread = threading.Thread(target=renew, name="lease", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
