@@ -152,10 +152,10 @@ def _load_projection(series: Series, index: int, instance: Dataset) -> Projectio
     array = _pixels(instance)
     if str(instance.get("PhotometricInterpretation", "")) == "MONOCHROME1":
         array = array.max() + array.min() - array
-    return Projection(series.series_uid, index, array, _projection_spacing(instance), str(instance.get("ViewPosition", "") or ""))
+    return Projection(series.series_uid, index, array, projection_spacing(instance), str(instance.get("ViewPosition", "") or ""))
 
 
-def _projection_spacing(instance: Dataset) -> tuple[float, float] | None:
+def projection_spacing(instance: Dataset) -> tuple[float, float] | None:
     """Pixel Spacing, else Imager Pixel Spacing (PS3.3 10.7.1.3); None where absent or not of this world (under 10 um)."""
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
         value = instance.get(keyword)

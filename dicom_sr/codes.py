@@ -1,0 +1,70 @@
+"""Coded concepts that our objects use beside the terms of the report, and the way between the two kinds of code."""
+
+from __future__ import annotations
+
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code as DicomCode
+
+from radiology.finding import Presence, Side
+from radiology.terms import SIDE_CODES, TERMS, Code, Term
+
+PRIVATE_SCHEME = "99SIGHTLINE"
+"""Coding scheme of the few concepts that DICOM has no code for (PS3.16 8.2: private schemes start with 99)."""
+
+PRESENCE = DicomCode("presence", PRIVATE_SCHEME, "Presence of finding")
+FLAG = DicomCode("flag", PRIVATE_SCHEME, "Reason for a second look")
+WITHHELD = DicomCode("withheld", PRIVATE_SCHEME, "Statement withheld by consistency check")
+MASK_SCORE = DicomCode("mask-score", PRIVATE_SCHEME, "Certainty of segmentation, not calibrated")
+FIRST_IMAGE = DicomCode("first-image", PRIVATE_SCHEME, "First image of region")
+LAST_IMAGE = DicomCode("last-image", PRIVATE_SCHEME, "Last image of region")
+QUALITATIVE_EVALUATIONS = DicomCode("C0034375", "UMLS", "Qualitative Evaluations")
+LATERALITY = DicomCode("272741003", "SCT", "Laterality")
+
+PRESENCE_CODES: dict[Presence, DicomCode] = {
+    Presence.PRESENT: DicomCode("52101004", "SCT", "Present"),
+    Presence.ABSENT: DicomCode("272519000", "SCT", "Absent"),
+    Presence.UNDETERMINED: DicomCode("373068000", "SCT", "Undetermined"),
+}
+"""CID 240 Present-Absent-Undetermined."""
+
+MODALITY_CODES: dict[str, DicomCode] = {
+    "CT": DicomCode("CT", "DCM", "Computed Tomography"),
+    "MR": DicomCode("MR", "DCM", "Magnetic Resonance"),
+    "CR": DicomCode("CR", "DCM", "Computed Radiography"),
+    "DX": DicomCode("DX", "DCM", "Digital Radiography"),
+}
+"""CID 29 Acquisition Modality."""
+
+CATEGORY_CODES: dict[str, DicomCode] = {
+    "structure": codes.SCT.AnatomicalStructure,
+    "finding": codes.SCT.MorphologicallyAbnormalStructure,
+    "device": codes.SCT.PhysicalObject,
+    "": codes.SCT.Tissue,
+}
+"""CID 7150 Segmentation Property Categories, by the kind of a term; the last where a sentence has no term."""
+
+
+def to_dicom(code: Code) -> DicomCode:
+    """Return a code of :mod:`radiology.terms` as pydicom and highdicom want it."""
+    return DicomCode(code.value, code.scheme, code.meaning)
+
+
+def find_term(code: Dataset) -> Term | None:
+    """Return the term with this code item (PS3.3 8.8), or None."""
+    return next((term for term in TERMS.values() if means(code, to_dicom(term.code))), None)
+
+
+def find_side(code: Dataset) -> Side | None:
+    """Return the side with this code item, or None."""
+    return next((side for side, value in SIDE_CODES.items() if means(code, to_dicom(value))), None)
+
+
+def find_presence(code: Dataset) -> Presence:
+    """Return the presence with this code item; undetermined where it is none of ours."""
+    return next((presence for presence, value in PRESENCE_CODES.items() if means(code, value)), Presence.UNDETERMINED)
+
+
+def means(code: Dataset, concept: DicomCode) -> bool:
+    """Whether a code item is this concept; meanings are for people and do not count."""
+    return (str(code.CodeValue), str(code.CodingSchemeDesignator)) == (concept.value, concept.scheme_designator)

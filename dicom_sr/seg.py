@@ -1,0 +1,148 @@
+"""The Segmentation: BINARY, one per cross-sectional series and one per radiograph, in the pixel matrix of its source.
+
+A radiograph has no frame of reference, and without one OHIF, dcmqi and DCMTK do not open its segmentation. It gets a
+plain frame of its own: a UID made from the image's UID, so that it can never be laid over another image, origin 0\\0\\0,
+axes along rows and columns, and the image's own pixel spacing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import highdicom as hd
+import numpy as np
+from highdicom.seg import SegmentAlgorithmTypeValues, SegmentationTypeValues, SegmentDescription
+from pydicom import Dataset
+from pydicom.sr.codedict import codes
+
+from dicom_sr.codes import CATEGORY_CODES, to_dicom
+from dicom_sr.identity import MANUFACTURER, Maker, derive_uid, without_identity
+from radiology.finding import Finding, Region
+from radiology.image import VOLUME_MODALITIES, projection_spacing
+from radiology.study import Series, Study
+from radiology.terms import SIDE_CODES, TERMS
+
+FIRST_SERIES_NUMBER = 9101
+_COLOUR_WITHOUT_TERM = (200, 200, 200)
+
+
+@dataclass(frozen=True)
+class Source:
+    """The images of one Segmentation, and what is marked in them.
+
+    Attributes:
+        series: the series of the images.
+        first, stop: its slices from the first to behind the last that has a mask.
+        places: finding and region, one segment each.
+    """
+
+    series: Series
+    first: int
+    stop: int
+    places: tuple[tuple[Finding, Region], ...]
+
+
+def sources(study: Study, findings: tuple[Finding, ...]) -> Iterator[Source]:
+    """Group the regions that have a mask by the Segmentation they go to; none for an empty set."""
+    for series in study.series:
+        places = [
+            (finding, region)
+            for finding in findings
+            for region in finding.regions
+            if region.series_uid == series.series_uid and region.mask is not None and region.mask.any()
+        ]
+        if series.modality in VOLUME_MODALITIES:
+            groups = [places]
+        else:
+            groups = [[place for place in places if place[1].box.start[0] == index] for index in range(len(series.instances))]
+        for group in groups:
+            if group:
+                first = min(region.box.start[0] for _, region in group)
+                stop = max(region.box.stop[0] for _, region in group)
+                yield Source(series, first, stop, tuple(group))
+
+
+def build(source: Source, series_number: int, maker: Maker) -> hd.seg.Segmentation:
+    """Return the Segmentation of one source; frames without any marked pixel are left out."""
+    headers = source.series.instances[source.first : source.stop]
+    rows, columns = int(headers[0].Rows), int(headers[0].Columns)
+    masks = np.zeros((len(headers), rows, columns, len(source.places)), np.uint8)
+    for index, (_, region) in enumerate(source.places):
+        slices, in_rows, in_columns = region.box.slices
+        masks[slices.start - source.first : slices.stop - source.first, in_rows, in_columns, index] = np.asarray(region.mask)
+    segmentation = hd.seg.Segmentation(
+        source_images=[_placed(header, source.series) for header in headers],
+        pixel_array=masks,
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=[_segment(number, *place, maker) for number, place in enumerate(source.places, 1)],
+        content_label="AI_SEGMENTATION",
+        content_description="AI segmentation, not verified",
+        **maker.attributes(
+            f"SEG {headers[0].SOPInstanceUID if source.series.modality not in VOLUME_MODALITIES else source.series.series_uid}",
+            series_number,
+            "AI segmentation - research, not verified, not for diagnosis",
+        ),
+    )
+    maker.stamp(segmentation)
+    _name_dimensions(segmentation)
+    return segmentation
+
+
+def _segment(number: int, finding: Finding, region: Region, maker: Maker) -> SegmentDescription:
+    term = TERMS.get(finding.name)
+    side = to_dicom(SIDE_CODES[finding.side]) if finding.side else None
+    model = maker.report.model
+    label = f"{side.meaning} {finding.name}" if side else finding.name.capitalize()
+    segment = SegmentDescription(
+        segment_number=number,
+        segment_label=label if term else finding.sentence[:64],
+        segmented_property_category=CATEGORY_CODES[term.kind if term else ""],
+        segmented_property_type=to_dicom(term.code) if term else codes.SCT.Tissue,
+        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=hd.AlgorithmIdentificationSequence(
+            name=model.name, family=codes.DCM.ArtificialIntelligence, version=model.version, source=MANUFACTURER
+        ),
+        tracking_uid=region.tracking_uid,
+        tracking_id=(label if term else "Finding"),
+        anatomic_regions=[to_dicom(term.site)] if term and term.site else None,
+        display_color=hd.color.CIELabColor.from_rgb(*(term.colour if term else _COLOUR_WITHOUT_TERM)),
+    )
+    if side is not None:
+        modifier = [hd.sr.CodedConcept.from_code(side)]
+        if term is not None and term.site is not None:
+            segment.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = modifier
+        else:
+            segment.SegmentedPropertyTypeModifierCodeSequence = modifier
+    return segment
+
+
+def _placed(header: Dataset, series: Series) -> Dataset:
+    """Return the header with a frame of reference, made up where it has none (see the module)."""
+    placed = without_identity(header)
+    if series.modality in VOLUME_MODALITIES:
+        placed.setdefault("FrameOfReferenceUID", derive_uid("frame of reference", series.series_uid))
+    elif not all(keyword in header for keyword in ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient")):
+        placed.FrameOfReferenceUID = derive_uid("frame of reference", str(header.SOPInstanceUID))
+        placed.PositionReferenceIndicator = ""
+        placed.ImagePositionPatient = [0, 0, 0]
+        placed.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
+        placed.PixelSpacing = list(projection_spacing(header) or (1.0, 1.0))
+    if not placed.get("SliceThickness"):
+        placed.SliceThickness = _slice_distance_mm(series)
+    return placed
+
+
+def _slice_distance_mm(series: Series) -> float:
+    """Distance of the first two slices; 1 where there is only one, as readers of a Segmentation want a thickness."""
+    if series.modality not in VOLUME_MODALITIES or len(series.instances) == 1:
+        return 1.0
+    first, second = (np.asarray(header.ImagePositionPatient, float) for header in series.instances[:2])
+    return round(float(np.linalg.norm(second - first)), 6)
+
+
+def _name_dimensions(segmentation: hd.seg.Segmentation) -> None:
+    """Derive the Dimension Organization UID, which highdicom draws by lot."""
+    uid = derive_uid("dimensions", str(segmentation.SOPInstanceUID))
+    for item in (*segmentation.DimensionOrganizationSequence, *segmentation.DimensionIndexSequence):
+        item.DimensionOrganizationUID = uid
