@@ -116,7 +116,11 @@ def _reason_to_drop(place: Place, body: NDArray[np.bool_]) -> str | None:
 
 
 def _why_no_place(sentence: ReadSentence) -> str:
-    return "no place that was marked for it can be right (empty, or outside the body)" if sentence.places else "the answer marks none"
+    return (
+        "no place that was marked for it can be right (empty, or outside the body)"
+        if sentence.places
+        else "the answer marks no place for it"
+    )
 
 
 def _side_flags(sentence: ReadSentence, places: Sequence[Place], body: NDArray[np.bool_]) -> list[str]:

@@ -1,0 +1,149 @@
+"""What disagrees is flagged, what nothing supports is withheld, and what agrees is left alone."""
+
+import numpy as np
+import pytest
+
+from ai_engine.consistency import body_of, check
+from ai_engine.model.assistant import ReadSentence
+from radiology.finding import Presence, Side
+from tests.ai_engine.sentences import block, place, sentence
+
+SHAPE = (100, 120)
+BODY = block(SHAPE, (5, 10, 100, 110))
+RIGHT = (30, 20, 40, 30)
+"""On the patient's right: the image's left."""
+LEFT = (30, 85, 40, 95)
+
+
+def nodule(
+    *boxes: tuple[int, int, int, int], side: Side | None = Side.LEFT, text: str = "There is a nodule in the left lower zone."
+) -> ReadSentence:
+    return sentence(text, "nodule", *(place(block(SHAPE, box)) for box in boxes), side=side)
+
+
+def test_what_agrees_passes_untouched() -> None:
+    good = nodule(LEFT)
+    stated, withheld = check([good], BODY)
+    assert withheld == []
+    assert (stated[0].sentence.text, stated[0].sentence.places, stated[0].flags) == (good.text, good.places, ())
+
+
+def test_words_that_name_the_other_side_are_flagged_not_hidden() -> None:
+    stated, withheld = check([nodule(RIGHT)], BODY)
+    assert stated[0].flags == ("The words say left, but a marked place is on the patient's right.",)
+    assert withheld == []
+    stated, _ = check([nodule(LEFT, side=Side.RIGHT)], BODY)
+    assert stated[0].flags == ("The words say right, but a marked place is on the patient's left.",)
+
+
+def test_the_side_of_each_mark_counts_where_the_words_give_one() -> None:
+    both = sentence(
+        "Right and left pleural effusions.",
+        "pleural effusion",
+        place(block(SHAPE, LEFT), side=Side.RIGHT),
+        place(block(SHAPE, RIGHT), side=Side.LEFT),
+        side=Side.BILATERAL,
+    )
+    assert len(check([both], BODY)[0][0].flags) == 2
+
+
+def test_both_sides_need_a_place_on_both() -> None:
+    assert check([nodule(LEFT, RIGHT, side=Side.BILATERAL)], BODY)[0][0].flags == ()
+    flags = check([nodule(LEFT, side=Side.BILATERAL)], BODY)[0][0].flags
+    assert flags == ("The words say both sides, but only the patient's left is marked.",)
+
+
+def test_a_place_at_the_midline_has_no_wrong_side() -> None:
+    assert check([nodule((30, 55, 40, 64))], BODY)[0][0].flags == ()
+
+
+def test_sides_are_judged_about_the_bodys_middle_not_the_images() -> None:
+    shifted = block(SHAPE, (5, 50, 100, 120))
+    assert check([nodule((30, 60, 40, 70), side=Side.RIGHT)], shifted)[0][0].flags == ()
+
+
+@pytest.mark.parametrize("mask", [np.zeros(SHAPE, np.bool_), block(SHAPE, (30, 85, 31, 88))])
+def test_a_finding_with_an_empty_mask_is_withheld_and_the_report_can_say_so(mask: np.ndarray) -> None:
+    stated, withheld = check([sentence("There is a nodule in the left lower zone.", "nodule", place(mask), side=Side.LEFT)], BODY)
+    assert stated == []
+    assert withheld == [
+        "Withheld, because no place that was marked for it can be right (empty, or outside the body): "
+        '"There is a nodule in the left lower zone."'
+    ]
+
+
+def test_a_finding_outside_the_body_is_withheld() -> None:
+    stated, withheld = check([nodule((0, 111, 20, 120))], BODY)
+    assert stated == []
+    assert len(withheld) == 1
+
+
+def test_a_finding_that_marks_nothing_is_withheld() -> None:
+    stated, withheld = check([sentence("There is a nodule.", "nodule")], BODY)
+    assert stated == []
+    assert withheld == ['Withheld, because the answer marks no place for it: "There is a nodule."']
+
+
+def test_one_good_place_keeps_the_finding_and_the_bad_one_is_dropped() -> None:
+    stated, withheld = check([nodule(LEFT, (0, 111, 20, 120))], BODY)
+    assert len(stated[0].sentence.places) == 1
+    assert withheld == []
+
+
+def test_a_structure_without_a_place_is_flagged() -> None:
+    stated, withheld = check([sentence("The heart is of normal size.", "heart")], BODY)
+    assert len(stated[0].flags) == 1
+    assert withheld == []
+
+
+def test_a_box_alone_is_a_place() -> None:
+    assert check([sentence("A nodule on the left.", "nodule", place(None, LEFT), side=Side.LEFT)], BODY)[0][0].flags == ()
+    assert check([sentence("A nodule on the left.", "nodule", place(None, RIGHT), side=Side.LEFT)], BODY)[0][0].flags != ()
+
+
+def test_a_mask_that_disagrees_with_the_reasoned_box_is_flagged() -> None:
+    agreeing = sentence("A nodule.", "nodule", place(block(SHAPE, LEFT), (31, 84, 41, 95)))
+    apart = sentence("A nodule.", "nodule", place(block(SHAPE, LEFT), (60, 84, 71, 95)))
+    assert check([agreeing], BODY)[0][0].flags == ()
+    assert check([apart], BODY)[0][0].flags == ("The box that was reasoned with and the mask disagree (overlap 0%).",)
+
+
+def test_a_place_of_absurd_size_is_flagged() -> None:
+    flags = check([nodule((10, 60, 90, 110))], BODY)[0][0].flags
+    assert flags == ("The marked place is too large for a nodule (42% of the body in the image).",)
+
+
+def test_a_finding_that_is_both_stated_and_denied_is_flagged_and_the_denial_withheld() -> None:
+    denial = sentence("No nodule.", "nodule", presence=Presence.ABSENT)
+    stated, withheld = check([nodule(LEFT), denial], BODY)
+    assert [each.flags for each in stated] == [("The answer also denies it.",)]
+    assert withheld == ['Withheld, because the answer also states the finding: "No nodule."']
+    other_side = sentence("No right nodule.", "nodule", side=Side.RIGHT, presence=Presence.ABSENT)
+    stated, withheld = check([nodule(LEFT), other_side], BODY)
+    assert [each.flags for each in stated] == [(), ()]
+    assert withheld == []
+
+
+def test_a_negative_needs_no_place() -> None:
+    stated, withheld = check([sentence("No pleural effusion.", "pleural effusion", presence=Presence.ABSENT)], BODY)
+    assert [each.flags for each in stated] == [()]
+    assert withheld == []
+
+
+def test_the_body_is_found_with_its_lungs_and_without_air_and_markers() -> None:
+    slice_hu = np.full((80, 100), -1000.0, np.float32)
+    slice_hu[10:70, 15:85] = 40
+    slice_hu[20:60, 25:45] = -850
+    slice_hu[75:78, 5:8] = 300
+    assert np.array_equal(body_of(slice_hu, "ct")[12:68, 17:83], np.ones((56, 66), np.bool_))
+    assert not body_of(slice_hu, "ct")[:, :10].any()
+    film = np.zeros((80, 100), np.float32)
+    film[10:80, 15:85] = 900
+    film[20:60, 25:45] = 300
+    film[2:6, 2:6] = 1000
+    assert body_of(film, "projection")[30, 30]
+    assert not body_of(film, "projection")[:8].any()
+
+
+def test_a_picture_without_contrast_counts_as_body_everywhere() -> None:
+    assert body_of(np.zeros((20, 20), np.float32), "projection").all()
