@@ -9,15 +9,9 @@ from pydicom.sr.coding import Code as DicomCode
 from radiology.finding import Presence, Side
 from radiology.terms import SIDE_CODES, TERMS, Code, Term
 
-PRIVATE_SCHEME = "99SIGHTLINE"
-"""Coding scheme of the few concepts that DICOM has no code for (PS3.16 8.2: private schemes start with 99)."""
-
-PRESENCE = DicomCode("presence", PRIVATE_SCHEME, "Presence of finding")
-FLAG = DicomCode("flag", PRIVATE_SCHEME, "Reason for a second look")
-WITHHELD = DicomCode("withheld", PRIVATE_SCHEME, "Statement withheld by consistency check")
-MASK_SCORE = DicomCode("mask-score", PRIVATE_SCHEME, "Certainty of segmentation, not calibrated")
-FIRST_IMAGE = DicomCode("first-image", PRIVATE_SCHEME, "First image of region")
-LAST_IMAGE = DicomCode("last-image", PRIVATE_SCHEME, "Last image of region")
+PRESENCE = DicomCode("705057003", "SCT", "Presence")
+GEOMETRIC_PURPOSE = DicomCode("75958009", "SCT", "Bounded by")
+"""CID 219 Geometry Graphical Representation."""
 QUALITATIVE_EVALUATIONS = DicomCode("C0034375", "UMLS", "Qualitative Evaluations")
 LATERALITY = DicomCode("272741003", "SCT", "Laterality")
 

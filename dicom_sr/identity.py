@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
@@ -89,10 +90,19 @@ def without_identity(header: Dataset) -> Dataset:
 
     For highdicom, which wants them all and parses them: what the modality sent is taken over as it is by :meth:`Maker.stamp`.
     """
-    bare = Dataset(header)
-    for keyword in _PATIENT_AND_STUDY:
-        setattr(bare, keyword, None)
-    return bare
+    return changed(header, dict.fromkeys(_PATIENT_AND_STUDY))
+
+
+def changed(header: Dataset, values: Mapping[str, Any]) -> Dataset:
+    """Return a shallow copy of a header with other values for these keywords."""
+    copy = Dataset()
+    copy.update(header)
+    for keyword, value in values.items():
+        # Deleted first: the copy shares its elements with the header, and assigning to an element changes both.
+        if keyword in copy:
+            del copy[keyword]
+        setattr(copy, keyword, value)
+    return copy
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,9 @@ from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
 from pydicom.valuerep import DT
 
 from dicom_sr.codes import (
-    FIRST_IMAGE,
-    FLAG,
-    LAST_IMAGE,
     LATERALITY,
-    MASK_SCORE,
     PRESENCE,
     QUALITATIVE_EVALUATIONS,
-    WITHHELD,
     find_presence,
     find_side,
     find_term,
@@ -34,7 +29,7 @@ from dicom_sr.codes import (
 from dicom_sr.identity import is_ours
 from dicom_sr.sr import CONFIGURATION_PARAMETER, WEIGHTS_PARAMETER
 from radiology.errors import StudyError
-from radiology.finding import Box, Finding, Presence, Region
+from radiology.finding import Box, Finding, Region
 from radiology.report import ModelIdentity, Report
 from radiology.study import Study
 
@@ -83,7 +78,7 @@ def _report(document: Dataset, study: Study, masks: _Masks) -> Report:
                 if image.ValueType == "IMAGE"
             )
         ),
-        withheld=tuple(str(item.TextValue) for item in _children(evaluations, WITHHELD)),
+        withheld=tuple(str(item.TextValue) for item in _children(evaluations, codes.DCM.RejectedForQualityReasons)),
     )
 
 
@@ -130,14 +125,17 @@ def _sentence(item: Dataset) -> Finding:
     stated = [child.ConceptCodeSequence[0] for child in _children(item, codes.DCM.Finding)] or [item.ConceptNameCodeSequence[0]]
     term = find_term(stated[0])
     values = [item, *_children(item, PRESENCE)]
-    sides = [*_children(item, LATERALITY), *(side for site in _children(item, codes.SCT.FindingSite) for side in _children(site, LATERALITY))]
+    sides = [
+        *_children(item, LATERALITY),
+        *(side for site in _children(item, codes.SCT.FindingSite) for side in _children(site, LATERALITY)),
+    ]
     return Finding(
         name=term.name if term else "",
         sentence=str(comment.TextValue),
         presence=next(find_presence(value.ConceptCodeSequence[0]) for value in values if "ConceptCodeSequence" in value),
         side=next((find_side(side.ConceptCodeSequence[0]) for side in sides), None),
         confidence=_number(comment, codes.DCM.CertaintyOfFinding),
-        flags=tuple(str(child.TextValue) for child in _children(item, FLAG)),
+        flags=tuple(str(child.TextValue) for child in _children(item, codes.DCM.StatementModifier)),
     )
 
 
@@ -146,9 +144,8 @@ def _region(group: Dataset, study: Study, masks: _Masks) -> Region:
     comment = _child(group, codes.DCM.Comment)
     key_uid = _image_uid(outline.ContentSequence[0])
     series = next(series for series in study.series if key_uid in series.instance_uids)
-    first, last = (
-        series.instance_uids.index(next((_image_uid(image) for image in _children(comment, name)), key_uid)) for name in (FIRST_IMAGE, LAST_IMAGE)
-    )
+    extent = [_image_uid(image) for image in _children(comment, codes.DCM.SourceOfMeasurement)] or [key_uid, key_uid]
+    first, last = (series.instance_uids.index(uid) for uid in extent)
     corners = np.rint(np.reshape(np.asarray(outline.GraphicData, float), (-1, 2))).astype(int)
     left, top = corners.min(axis=0).tolist()
     right, bottom = corners.max(axis=0).tolist()
@@ -159,7 +156,7 @@ def _region(group: Dataset, study: Study, masks: _Masks) -> Region:
         series_uid=series.series_uid,
         box=box,
         mask=None if mask is None else np.ascontiguousarray(mask[:, top:bottom, left:right]),
-        score=_number(comment, MASK_SCORE),
+        score=_number(comment, codes.DCM.CertaintyOfFeature),
         tracking_uid=tracking_uid,
     )
 

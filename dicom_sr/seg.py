@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -17,7 +18,7 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from dicom_sr.codes import CATEGORY_CODES, to_dicom
-from dicom_sr.identity import MANUFACTURER, Maker, derive_uid, without_identity
+from dicom_sr.identity import MANUFACTURER, Maker, changed, derive_uid, without_identity
 from radiology.finding import Finding, Region
 from radiology.image import VOLUME_MODALITIES, projection_spacing
 from radiology.study import Series, Study
@@ -113,24 +114,27 @@ def _segment(number: int, finding: Finding, region: Region, maker: Maker) -> Seg
         if term is not None and term.site is not None:
             segment.AnatomicRegionSequence[0].AnatomicRegionModifierSequence = modifier
         else:
-            segment.SegmentedPropertyTypeModifierCodeSequence = modifier
+            segment.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = modifier
     return segment
 
 
 def _placed(header: Dataset, series: Series) -> Dataset:
     """Return the header with a frame of reference, made up where it has none (see the module)."""
-    placed = without_identity(header)
+    added: dict[str, Any] = {}
     if series.modality in VOLUME_MODALITIES:
-        placed.setdefault("FrameOfReferenceUID", derive_uid("frame of reference", series.series_uid))
-    elif not all(keyword in header for keyword in ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient")):
-        placed.FrameOfReferenceUID = derive_uid("frame of reference", str(header.SOPInstanceUID))
-        placed.PositionReferenceIndicator = ""
-        placed.ImagePositionPatient = [0, 0, 0]
-        placed.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-        placed.PixelSpacing = list(projection_spacing(header) or (1.0, 1.0))
-    if not placed.get("SliceThickness"):
-        placed.SliceThickness = _slice_distance_mm(series)
-    return placed
+        if not header.get("FrameOfReferenceUID"):
+            added["FrameOfReferenceUID"] = derive_uid("frame of reference", series.series_uid)
+    elif not all(header.get(keyword) for keyword in ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient")):
+        added = {
+            "FrameOfReferenceUID": derive_uid("frame of reference", str(header.SOPInstanceUID)),
+            "PositionReferenceIndicator": "",
+            "ImagePositionPatient": [0, 0, 0],
+            "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+            "PixelSpacing": list(projection_spacing(header) or (1.0, 1.0)),
+        }
+    if not header.get("SliceThickness"):
+        added["SliceThickness"] = _slice_distance_mm(series)
+    return without_identity(changed(header, added))
 
 
 def _slice_distance_mm(series: Series) -> float:

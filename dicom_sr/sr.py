@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import (
     AlgorithmIdentification,
     CodeContentItem,
@@ -43,22 +42,16 @@ from highdicom.sr import (
     TrackingIdentifier,
 )
 from numpy.typing import NDArray
-from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from dicom_sr.codes import (
-    FIRST_IMAGE,
-    FLAG,
-    LAST_IMAGE,
+    GEOMETRIC_PURPOSE,
     LATERALITY,
-    MASK_SCORE,
     MODALITY_CODES,
     PRESENCE,
     PRESENCE_CODES,
-    PRIVATE_SCHEME,
     QUALITATIVE_EVALUATIONS,
-    WITHHELD,
     to_dicom,
 )
 from dicom_sr.identity import MANUFACTURER, Maker, device_uid, without_identity
@@ -83,7 +76,6 @@ def build(study: Study, maker: Maker) -> Comprehensive3DSR:
         evidence=[without_identity(header) for header in evidence],
         content=_root(study, report),
         is_complete=True,
-        coding_schemes=[CodingSchemeIdentificationItem(PRIVATE_SCHEME, name="Sightline", responsible_organization=MANUFACTURER)],
         **maker.attributes("SR", SERIES_NUMBER, "AI findings - research, not verified, not for diagnosis"),
     )
     maker.stamp(document)
@@ -154,14 +146,18 @@ def _group(
         finding_type=to_dicom(term.code) if term else None,
         finding_sites=_sites(finding),
         algorithm_id=_algorithm(model),
-        geometric_purpose=Code("75958009", "SCT", "Bounded by"),
+        geometric_purpose=GEOMETRIC_PURPOSE,
         qualitative_evaluations=[QualitativeEvaluation(PRESENCE, PRESENCE_CODES[finding.presence])],
     )
     comment = _sentence(finding, _CONTAINS)
-    comment.ContentSequence.append(NumContentItem(MASK_SCORE, float(region.score), codes.UCUM.NoUnits, relationship_type=_PROPERTY))
+    comment.ContentSequence.append(
+        NumContentItem(codes.DCM.CertaintyOfFeature, float(region.score), codes.UCUM.NoUnits, relationship_type=_PROPERTY)
+    )
     if region.box.shape[0] > 1:
-        for name, uid in zip((FIRST_IMAGE, LAST_IMAGE), _extent(study, region), strict=True):
-            comment.ContentSequence.append(ImageContentItem(name, str(image.SOPClassUID), uid, relationship_type=_PROPERTY))
+        for uid in _extent(study, region):
+            comment.ContentSequence.append(
+                ImageContentItem(codes.DCM.SourceOfMeasurement, str(image.SOPClassUID), uid, relationship_type=_PROPERTY)
+            )
     group[0].ContentSequence.append(comment)
     group[0].ContentSequence.extend(_remarks(finding, _CONTAINS))
     return group
@@ -186,7 +182,7 @@ def _evaluations(report: Report) -> Iterable[ContentItem]:
     if report.impression:
         yield TextContentItem(codes.DCM.Impression, report.impression, _CONTAINS)
     for sentence in report.withheld:
-        yield TextContentItem(WITHHELD, sentence, _CONTAINS)
+        yield TextContentItem(codes.DCM.RejectedForQualityReasons, sentence, _CONTAINS)
 
 
 def _statement(finding: Finding, identifier: str) -> CodeContentItem:
@@ -221,7 +217,7 @@ def _sentence(finding: Finding, relation: RelationshipTypeValues) -> TextContent
 
 def _remarks(finding: Finding, relation: RelationshipTypeValues) -> list[ContentItem]:
     """The flags, and the side of a sentence that has no term and so no site to carry it."""
-    remarks: list[ContentItem] = [TextContentItem(FLAG, flag, relation) for flag in finding.flags]
+    remarks: list[ContentItem] = [TextContentItem(codes.DCM.StatementModifier, flag, relation) for flag in finding.flags]
     if finding.side and finding.name not in TERMS:
         remarks.append(CodeContentItem(LATERALITY, to_dicom(SIDE_CODES[finding.side]), relation))
     return remarks
@@ -251,7 +247,7 @@ def _extent(study: Study, region: Region) -> tuple[str, str]:
 
 
 def _rectangle(region: Region) -> NDArray[np.float64]:
-    """The box as closed polyline of column\\row pairs; 0\\0 is the corner of the first pixel (PS3.3 C.18.6.1.1), so edges stay as they are."""
+    """The box as closed polyline of column\\row pairs; 0\\0 is the first pixel's corner (PS3.3 C.18.6.1.1), so edges stay as they are."""
     _, top, left = region.box.start
     _, bottom, right = region.box.stop
     return np.asarray([[left, top], [right, top], [right, bottom], [left, bottom], [left, top]], float)

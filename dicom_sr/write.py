@@ -37,7 +37,9 @@ def write(study: Study, report: Report, revision: int = 0) -> list[Dataset]:
     maker = Maker(report, revision, source, _character_set(source, report))
     try:
         objects = [sr.build(study, maker)]
-        objects += [seg.build(part, number, maker) for number, part in enumerate(seg.sources(study, report.findings), seg.FIRST_SERIES_NUMBER)]
+        objects += [
+            seg.build(part, number, maker) for number, part in enumerate(seg.sources(study, report.findings), seg.FIRST_SERIES_NUMBER)
+        ]
     except (AttributeError, KeyError, TypeError, ValueError) as error:  # what highdicom and pydicom raise for what they refuse
         raise WriteError(f"The report on study {study.study_uid} cannot be written as DICOM: {error}") from error
     return objects

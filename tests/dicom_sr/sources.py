@@ -33,9 +33,12 @@ def ct_series(
         image.FrameOfReferenceUID = f"{series_uid}.9"
         image.PositionReferenceIndicator = ""
         image.ImageOrientationPatient = [round(value, 10) for value in orientation]
-        image.ImagePositionPatient = [round(float(value), 6) for value in np.asarray([-50.0, -60.0, 100.0]) + normal * spacing_mm[0] * index]
+        image.ImagePositionPatient = [
+            round(float(value), 6) for value in np.asarray([-50.0, -60.0, 100.0]) + normal * spacing_mm[0] * index
+        ]
         image.PixelSpacing = list(spacing_mm[1:])
         image.SliceThickness = spacing_mm[0]
+        image.PatientPosition = "HFS"
         image.KVP = 120
         image.AcquisitionNumber = 1
         image.RescaleIntercept = -1024
@@ -52,11 +55,12 @@ def projections(
     instances = []
     for index in range(count):
         is_dx = modality == "DX"
-        image = _image(DigitalXRayImageStorageForPresentation if is_dx else ComputedRadiographyImageStorage, series_uid, index, rows, columns)
+        image = _image(
+            DigitalXRayImageStorageForPresentation if is_dx else ComputedRadiographyImageStorage, series_uid, index, rows, columns
+        )
         image.Modality = modality
-        image.BodyPartExamined = "CHEST"
-        image.ViewPosition = ("PA", "LL")[index % 2]
-        image.PatientOrientation = ["L", "F"] if index % 2 == 0 else ["A", "F"]
+        image.ViewPosition = "PA"
+        image.PatientOrientation = ["L", "F"]
         image.ImagerPixelSpacing = [0.4, 0.2]
         if is_dx:
             image.ImageType = ["ORIGINAL", "PRIMARY", ""]
@@ -89,11 +93,11 @@ def _image(sop_class: str, series_uid: str, index: int, rows: int, columns: int)
     image.StudyID = "1"
     image.StudyDate = "20240506"
     image.StudyTime = "101112"
+    image.BodyPartExamined = "CHEST"
     image.StudyDescription = "Synthetic chest"
     image.ReferringPhysicianName = ""
     image.Manufacturer = "Synthetic Modality Works"
     image.ManufacturerModelName = "Phantom"
-    image.Laterality = ""
     image.ContentDate = "20240506"
     image.ContentTime = "101200"
     image.Rows = rows
