@@ -1,0 +1,143 @@
+"""Forwarding: from the spool to the archive, by C-STORE, as often as it takes.
+
+A file leaves the spool when the archive has answered for it. An archive that is down, or has no room, is tried again with a
+growing pause; what it will never take (it does not know the class, or cannot read the file) is set aside, so that nothing
+waits behind it.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Sequence
+from itertools import groupby
+from pathlib import Path
+from threading import Event, Thread
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+from pydicom import dcmread
+from pydicom.uid import UID
+from pynetdicom import AE, _config, build_context, evt
+
+from connector.spool import Spool
+from radiology.errors import PacsError, PacsRefused, PacsUnreachable
+from radiology.settings import Settings
+
+_CONTEXTS_IN_AN_ASSOCIATION = 128
+_SUCCESS_OR_WARNING = frozenset({0x0000, 0xB000, 0xB006, 0xB007})
+_LONGEST_PAUSE_SECONDS = 30.0
+_LOOK_SECONDS = 1.0
+
+_log = structlog.get_logger()
+
+
+class Forwarder:
+    """A thread that empties the spool, from ``__enter__`` to ``__exit__``."""
+
+    def __init__(self, settings: Settings, spool: Spool) -> None:
+        self._pacs = settings.pacs
+        self._spool = spool
+        self._wake, self._stop = Event(), Event()
+        self._thread = Thread(target=self._run, name="forwarder")
+        _config.STORE_SEND_CHUNKED_DATASET = True  # bytes as they are in the file, which is never decoded
+        self._entity = AE(settings.listener.ae_title)
+        self._entity.acse_timeout = self._entity.dimse_timeout = self._entity.network_timeout = self._pacs.timeout_seconds
+        self._entity.connection_timeout = self._pacs.timeout_seconds
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._stop.set()
+        self._wake.set()
+        self._thread.join()
+
+    def wake(self) -> None:
+        """Say that there may be something to forward."""
+        self._wake.set()
+
+    def forward(self, paths: Sequence[Path]) -> None:
+        """Send files to the archive; each one leaves the spool as soon as it was answered.
+
+        Raises:
+            PacsUnreachable: no association, or it broke; the files that were not sent stay.
+            PacsRefused: the archive cannot take them for now (no room); they stay.
+        """
+        files = sorted(((*_class_and_syntax(path), path) for path in paths), key=lambda file: file[:2])
+        kinds = [(kind, [path for *_, path in group]) for kind, group in groupby(files, key=lambda file: file[:2])]
+        for start in range(0, len(kinds), _CONTEXTS_IN_AN_ASSOCIATION):
+            batch = kinds[start : start + _CONTEXTS_IN_AN_ASSOCIATION]
+            association = self._associate([kind for kind, _ in batch])
+            try:
+                accepted = {(context.abstract_syntax, context.transfer_syntax[0]) for context in association.accepted_contexts}
+                for kind, members in batch:
+                    for path in members:
+                        if self._stop.is_set():
+                            return
+                        if kind in accepted:
+                            self._send(association, path)
+                        else:
+                            self._set_aside(path, f"class {kind[0]} in transfer syntax {kind[1]} is not accepted")
+            finally:
+                association.release()
+
+    def _associate(self, kinds: Sequence[tuple[UID, UID]]) -> Any:
+        association = self._entity.associate(
+            self._pacs.host,
+            self._pacs.port,
+            contexts=[build_context(sop_class, syntax) for sop_class, syntax in kinds],
+            ae_title=self._pacs.ae_title,
+            evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
+        )
+        if association.is_established:
+            return association
+        if association.is_rejected:
+            raise PacsUnreachable(f"The archive rejected the association; see that it is called {self._pacs.ae_title} and knows us.")
+        if association.rejected_contexts:  # the archive answered, and takes none of them: each is set aside
+            return association
+        raise PacsUnreachable(f"The archive does not answer at {self._pacs.host}:{self._pacs.port}; see that it runs.")
+
+    def _send(self, association: Any, path: Path) -> None:
+        try:
+            status = association.send_c_store(path).get("Status")
+        except RuntimeError as error:  # the association ended meanwhile
+            raise PacsUnreachable("The archive ended the association; it is called again.") from error
+        if status is None:
+            raise PacsUnreachable("The archive did not answer within the time-out; it is called again.")
+        if status in _SUCCESS_OR_WARNING:
+            self._spool.forwarded(path)
+        elif status & 0xFF00 == 0xA700:
+            raise PacsRefused(f"The archive has no room (0x{status:04X}); free its disk.")
+        else:
+            self._set_aside(path, f"the archive answered 0x{status:04X}")
+
+    def _set_aside(self, path: Path, reason: str) -> None:
+        self._spool.refuse(path)
+        _log.error("instance set aside", study_uid=path.parent.name, instance_uid=path.stem, reason=reason)
+
+    def _run(self) -> None:
+        pause = _LOOK_SECONDS
+        while not self._stop.is_set():
+            self._wake.clear()
+            paths = self._spool.waiting()
+            try:
+                if paths:
+                    self.forward(paths)
+                    pause = _LOOK_SECONDS
+                else:
+                    self._wake.wait(_LOOK_SECONDS)
+            except (PacsError, OSError) as error:
+                _log.warning("not forwarded", waiting=len(paths), reason=str(error), again_in_seconds=pause)
+                self._stop.wait(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+
+def _class_and_syntax(path: Path) -> tuple[UID, UID]:
+    meta = dcmread(path, specific_tags=[], stop_before_pixels=True).file_meta
+    return meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID
+
+
+def _send_at_once(event: evt.Event) -> None:
+    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -1,0 +1,218 @@
+"""The DICOM listener: C-ECHO, and C-STORE of any storage class in any transfer syntax.
+
+An instance is answered with 0x0000 only when its bytes, as they came, are safe in the :class:`~connector.spool.Spool`. Pixels
+are never decoded here. What is answered otherwise (PS3.4 B.2.3): 0xA700 no room, 0xA900 the data set is not the
+instance that the command announced, 0xC000 no readable data set. Nothing of a data set is ever logged but UIDs.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import zlib
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from threading import Event, Lock
+from types import TracebackType
+from typing import Any, Self
+
+import structlog
+from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
+from pydicom.filereader import read_dataset
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, _config, evt
+from pynetdicom.sop_class import Verification
+
+from connector.forwarding import Forwarder
+from connector.ledger import Ledger
+from connector.spool import Spool, is_uid
+from radiology.errors import LedgerError, SightlineError
+from radiology.settings import ListenerSettings, Settings
+
+SUCCESS, OUT_OF_RESOURCES, NOT_AS_ANNOUNCED, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xA900, 0xC000
+
+_LARGEST_ASSOCIATION_REQUEST = 1 << 20
+_INFLATED_HEADER = 1 << 20
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+_ANNOUNCE_SECONDS = 0.5
+_SPOOL = "spool"
+
+_log = structlog.get_logger()
+
+
+class Listener:
+    """The storage SCP, listening from ``__enter__`` to ``__exit__``."""
+
+    def __init__(self, settings: ListenerSettings, spool: Spool, news: Callable[[], None]) -> None:
+        """Prepare the listener; ``news`` is called after every stored instance and at the end of every association."""
+        self._settings = settings
+        self._spool = spool
+        self._news = news
+        self._open: dict[Any, set[str]] = {}
+        self._lock = Lock()
+        _config.UNRESTRICTED_STORAGE_SERVICE = True  # private and future storage classes, in the first syntax proposed
+        _config.LOG_HANDLER_LEVEL = "none"
+        _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
+        self._entity = AE(settings.ae_title)
+        self._entity.add_supported_context(Verification)
+        self._entity.require_called_aet = True
+        self._entity.require_calling_aet = settings.calling_ae_titles
+        self._entity.maximum_associations = settings.maximum_associations
+        self._entity.maximum_pdu_size = settings.maximum_pdu_bytes
+
+    def __enter__(self) -> Self:
+        address = (self._settings.host, self._settings.port)
+        handlers = [
+            (evt.EVT_CONN_OPEN, self._opened),
+            (evt.EVT_CONN_CLOSE, self._closed),
+            (evt.EVT_C_ECHO, lambda event: SUCCESS),
+            (evt.EVT_C_STORE, self._store),
+        ]
+        try:
+            self._server = self._entity.start_server(address, block=False, evt_handlers=handlers)
+        except OSError as error:
+            raise SightlineError(
+                f"The listener cannot use {address[0]}:{address[1]} ({error.strerror}): "
+                "stop the program that does, or set SIGHTLINE_LISTENER__PORT."
+            ) from error
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._entity.shutdown()
+
+    @property
+    def sending(self) -> dict[tuple[str, str], set[str]]:
+        """Return the studies that each open association has sent so far, by (name of the association, calling AE title)."""
+        with self._lock:
+            return {
+                (f"{association.requestor.address}:{association.requestor.port}", association.requestor.ae_title): set(studies)
+                for association, studies in self._open.items()
+                if studies
+            }
+
+    def _opened(self, event: evt.Event) -> None:
+        """Before the first byte is read: no waiting for acknowledgements, and no PDU of a length that was never agreed on."""
+        connection = event.assoc.dul.socket
+        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        receive, limit = connection.recv, max(_LARGEST_ASSOCIATION_REQUEST, self._settings.maximum_pdu_bytes)
+
+        def receive_within_limit(size: int) -> bytearray:
+            if size > limit:  # pynetdicom would collect 4 GiB for whoever announces them
+                raise OSError(f"A PDU of {size} bytes was announced; {limit} are accepted.")
+            received = bytearray(receive(size))
+            # A sender without TCP_NODELAY holds its next piece back until this one is acknowledged, 40 ms for an instance.
+            connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+            return received
+
+        connection.recv = receive_within_limit
+        with self._lock:
+            self._open[event.assoc] = set()
+
+    def _closed(self, event: evt.Event) -> None:
+        with self._lock:
+            self._open.pop(event.assoc, None)
+        self._news()
+
+    def _store(self, event: evt.Event) -> int:
+        try:
+            status, reason = self._receive(event)
+        except Exception as error:  # noqa: BLE001 - the sender must be answered, whatever happens
+            status, reason = CANNOT_UNDERSTAND, f"The data set cannot be read ({type(error).__name__})."
+        if status != SUCCESS:
+            _log.warning("instance not accepted", status=f"0x{status:04X}", reason=reason, calling_ae=event.assoc.requestor.ae_title)
+        return status
+
+    def _receive(self, event: evt.Event) -> tuple[int, str]:
+        """Check one instance and keep it; returns the status to answer and a reason."""
+        if self._spool.free_bytes < self._settings.minimum_free_bytes:
+            return OUT_OF_RESOURCES, "The disk has less room than SIGHTLINE_LISTENER__MINIMUM_FREE_BYTES."
+        request = event.request
+        header = _read_header(request.DataSet, UID(event.context.transfer_syntax))
+        if header is None:
+            return CANNOT_UNDERSTAND, "The data set is cut short."
+        instance_uid, study_uid = str(header.SOPInstanceUID), str(header.StudyInstanceUID)
+        if not (is_uid(instance_uid) and is_uid(study_uid)):
+            return CANNOT_UNDERSTAND, "A UID of the data set is none."
+        if (header.SOPClassUID, instance_uid) != (request.AffectedSOPClassUID, request.AffectedSOPInstanceUID):
+            return NOT_AS_ANNOUNCED, f"The data set is instance {instance_uid}, the command announced another instance or class."
+        with self._lock:
+            self._open.setdefault(event.assoc, set()).add(study_uid)
+        try:
+            self._spool.keep(study_uid, instance_uid, event.encoded_dataset())
+        except OSError as error:
+            return OUT_OF_RESOURCES, f"The spool cannot be written: {error.strerror}."
+        self._news()
+        return SUCCESS, ""
+
+
+def _read_header(encoded: BytesIO, transfer_syntax: UID) -> Dataset | None:
+    """Read a data set's elements without decoding their values; None where the last one is cut short.
+
+    Of a deflated one only the first MiB is inflated: a small file may hold any amount of zeros.
+    """
+    content = encoded.getvalue()
+    if transfer_syntax == DeflatedExplicitVRLittleEndian:
+        content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, _INFLATED_HEADER)
+    header = read_dataset(
+        BytesIO(content),
+        is_implicit_VR=transfer_syntax == ImplicitVRLittleEndian,
+        is_little_endian=transfer_syntax != ExplicitVRBigEndian,
+    )
+    if not header:  # pydicom gives nothing where the end of compressed pixels is missing
+        return None
+    last = header.get_item(max(header.keys()))
+    cut_short = isinstance(last, RawDataElement) and last.length != _UNDEFINED_LENGTH and len(last.value or b"") < last.length
+    return None if cut_short and transfer_syntax != DeflatedExplicitVRLittleEndian else header
+
+
+class _Announcer:
+    """Tells the ledger which studies are still on their way: sent by an open association, or waiting in the spool."""
+
+    def __init__(self, ledger: Ledger, own_ae_title: str) -> None:
+        self._ledger = ledger
+        self._own_ae_title = own_ae_title
+        self._announced: Mapping[tuple[str, str], set[str]] = {}
+        ledger.forget_associations()
+
+    def announce(self, sending: Mapping[tuple[str, str], set[str]], spooled: set[str]) -> None:
+        """Bring the ledger up to date, and give a sign of life for each study."""
+        now = {**sending, **({(_SPOOL, self._own_ae_title): spooled} if spooled else {})}
+        for key, studies in self._announced.items():
+            if studies - now.get(key, set()):
+                self._ledger.association_closed(key[0])
+        for (association, calling_ae), studies in now.items():
+            for study_uid in studies:
+                self._ledger.association_open(association, study_uid, calling_ae)
+        self._announced = now
+
+
+def run(settings: Settings) -> None:
+    """Listen, forward and announce until SIGINT or SIGTERM; what is in the spool then is forwarded at the next start."""
+    stop, news = Event(), Event()
+
+    def end(*_: object) -> None:
+        stop.set()
+        news.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, end)
+    spool = Spool(settings.data_folder / "spool")
+    spool.readmit()
+    announcer = _Announcer(Ledger.open(settings), settings.listener.ae_title)
+    with Forwarder(settings, spool) as forwarder:
+
+        def tell() -> None:
+            news.set()
+            forwarder.wake()
+
+        with Listener(settings.listener, spool, tell) as listener:
+            _log.info("listening", host=settings.listener.host, port=settings.listener.port, ae_title=settings.listener.ae_title)
+            while not stop.is_set():
+                news.wait(_ANNOUNCE_SECONDS)
+                news.clear()
+                try:
+                    announcer.announce(listener.sending, spool.waiting_studies())
+                except LedgerError as error:
+                    _log.warning("open associations not announced", reason=str(error))
+                stop.wait(_ANNOUNCE_SECONDS / 5)

@@ -1,0 +1,95 @@
+"""The spool: instances that a sender was told are safe, until the archive has them.
+
+    spool/incoming/   bytes being written; whatever lies here when the listener starts was never acknowledged
+    spool/waiting/    <study UID>/<SOP Instance UID>.dcm, complete and on disk, to be forwarded
+    spool/refused/    the same, for what the archive will not take
+
+A file counts once it is in ``waiting``: it is written elsewhere on the same volume, synced and then renamed, so a crash
+leaves no half file there. Names are made of UIDs that were checked, never of strings of a data set.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from pathlib import Path
+from uuid import uuid4
+
+_UID = re.compile(r"\d+(\.\d+)*")
+
+
+def is_uid(text: str) -> bool:
+    """Return whether text is a UID (PS3.5 9.1) and so safe as a file name; zeros before a component's digits are let pass."""
+    return len(text) <= 64 and _UID.fullmatch(text) is not None
+
+
+class Spool:
+    """The spool in one folder; one listener writes to it. Methods raise ``OSError`` where the disk does not do its part."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open the spool, made where it is missing, and discard what was never acknowledged."""
+        self._incoming, self._waiting, self._refused = (folder / name for name in ("incoming", "waiting", "refused"))
+        shutil.rmtree(self._incoming, ignore_errors=True)
+        for path in (self._incoming, self._waiting, self._refused):
+            path.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def free_bytes(self) -> int:
+        """Room left on the spool's volume."""
+        return shutil.disk_usage(self._waiting).free
+
+    def keep(self, study_uid: str, instance_uid: str, content: bytes) -> Path:
+        """Put a file in ``waiting``; when this returns, it survives a power cut.
+
+        Raises:
+            ValueError: one of the UIDs is none.
+        """
+        if not (is_uid(study_uid) and is_uid(instance_uid)):
+            raise ValueError("A file is named by UIDs only.")
+        part = self._incoming / uuid4().hex
+        try:
+            with part.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            return self._move(part, self._waiting / study_uid / f"{instance_uid}.dcm")
+        finally:
+            part.unlink(missing_ok=True)
+
+    def waiting(self) -> list[Path]:
+        """Return the files that the archive does not have yet, oldest first."""
+        return sorted(self._waiting.glob("*/*.dcm"), key=lambda path: path.stat().st_mtime_ns)
+
+    def waiting_studies(self) -> set[str]:
+        """Return the UIDs of the studies that have files waiting."""
+        return {folder.name for folder in self._waiting.iterdir() if any(folder.iterdir())}
+
+    def refused(self) -> list[Path]:
+        """Return the files that the archive will not take."""
+        return sorted(self._refused.glob("*/*.dcm"))
+
+    def forwarded(self, path: Path) -> None:
+        """Forget a file: the archive has it."""
+        path.unlink()
+
+    def refuse(self, path: Path) -> None:
+        """Set a file aside: the archive will not take it."""
+        self._move(path, self._refused / path.parent.name / path.name)
+
+    def readmit(self) -> None:
+        """Put everything that was set aside back, to be tried once more."""
+        for path in self.refused():
+            self._move(path, self._waiting / path.parent.name / path.name)
+
+    def _move(self, source: Path, target: Path) -> Path:
+        """Rename within the volume, atomically, and make the new name durable."""
+        target.parent.mkdir(exist_ok=True)
+        source.rename(target)
+        for folder in (target.parent, target.parent.parent):
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        return target

@@ -1,0 +1,265 @@
+"""Whatever a modality sends is on disk, bit for bit, before it hears success; what cannot be kept is refused with the right status."""
+
+import socket
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import nullcontext, suppress
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydicom import Dataset, dcmread
+from pydicom.data import get_testdata_file
+from pydicom.filereader import read_file_meta_info
+from pydicom.filewriter import write_file_meta_info
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, generate_uid
+from pynetdicom import AE, build_context
+from pynetdicom.dsutils import split_dataset
+from pynetdicom.sop_class import Verification
+
+from connector.listener import Listener
+from connector.spool import Spool
+from radiology.errors import SightlineError
+from radiology.settings import ListenerSettings
+from tests.connector.samples import CT_IMAGE, ct_series, radiograph, strings_of_the_patient
+from tests.connector.waiting import until
+from tests.orthanc import free_port
+
+EVERY_SYNTAX = {
+    "implicit": "MR_small_implicit.dcm",
+    "explicit": "CT_small.dcm",
+    "big endian": "MR_small_bigendian.dcm",
+    "deflated": "image_dfl.dcm",
+    "JPEG baseline": "SC_rgb_jpeg_dcmtk.dcm",
+    "JPEG extended": "JPGExtended.dcm",
+    "JPEG-LS lossless": "MR_small_jpeg_ls_lossless.dcm",
+    "JPEG 2000": "JPEG2000.dcm",
+    "JPEG 2000 lossless": "MR_small_jp2klossless.dcm",
+    "RLE": "MR_small_RLE.dcm",
+    "structured report": "test-SR.dcm",
+    "waveform": "waveform_ecg.dcm",
+}
+
+
+@pytest.fixture(autouse=True)
+def _files_are_sent_as_their_bytes_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pynetdicom._config.STORE_SEND_CHUNKED_DATASET", True)
+
+
+@pytest.fixture(scope="module")
+def settings() -> ListenerSettings:
+    return ListenerSettings(port=free_port(), minimum_free_bytes=1 << 20)
+
+
+@pytest.fixture(scope="module")
+def _spool(tmp_path_factory: pytest.TempPathFactory) -> Spool:
+    return Spool(tmp_path_factory.mktemp("listener") / "spool")
+
+
+@pytest.fixture(scope="module")
+def listener(settings: ListenerSettings, _spool: Spool) -> Iterator[Listener]:
+    with Listener(settings, _spool, lambda: None) as started:
+        yield started
+
+
+@pytest.fixture
+def spool(_spool: Spool) -> Spool:
+    """The listener's spool, empty."""
+    for path in _spool.waiting():
+        _spool.forwarded(path)
+    return _spool
+
+
+def associate(settings: ListenerSettings, *kinds: tuple[str, str], calling: str = "MODALITY", called: str = "") -> Any:
+    caller = AE(calling)
+    contexts = [build_context(sop_class, syntax) for sop_class, syntax in kinds] or [build_context(Verification)]
+    return caller.associate(settings.host, settings.port, contexts=contexts, ae_title=called or settings.ae_title)
+
+
+def send(settings: ListenerSettings, instance: Dataset | Path) -> int:
+    """C-STORE one instance; a file is sent as its bytes are."""
+    meta = read_file_meta_info(instance) if isinstance(instance, Path) else instance.file_meta
+    association = associate(settings, (meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID))
+    assert association.is_established
+    try:
+        return int(association.send_c_store(instance).Status)
+    finally:
+        association.release()
+
+
+def data_set(path: Path) -> bytes:
+    """The bytes after the file meta information."""
+    return path.read_bytes()[split_dataset(path)[1] :]
+
+
+def test_it_answers_an_echo(listener: Listener, settings: ListenerSettings) -> None:
+    association = associate(settings)
+    assert association.send_c_echo().Status == 0x0000
+    association.release()
+
+
+@pytest.mark.parametrize("file", EVERY_SYNTAX.values(), ids=EVERY_SYNTAX)
+def test_every_class_and_transfer_syntax_is_kept_bit_for_bit(
+    listener: Listener, settings: ListenerSettings, spool: Spool, file: str
+) -> None:
+    source = Path(str(get_testdata_file(file)))
+    assert send(settings, source) == 0x0000
+    (kept,) = spool.waiting()
+    assert data_set(kept) == data_set(source)
+    instance = dcmread(source)
+    assert kept.parts[-2:] == (instance.StudyInstanceUID, f"{instance.SOPInstanceUID}.dcm")
+    assert dcmread(kept).file_meta.TransferSyntaxUID == instance.file_meta.TransferSyntaxUID
+
+
+def test_a_private_storage_class_is_kept(listener: Listener, settings: ListenerSettings, spool: Spool) -> None:
+    instance = radiograph(generate_uid())
+    instance.SOPClassUID = instance.file_meta.MediaStorageSOPClassUID = UID("1.2.826.0.1.3680043.9.9999.1")
+    assert send(settings, instance) == 0x0000
+    assert len(spool.waiting()) == 1
+
+
+def test_an_instance_sent_twice_is_kept_once(listener: Listener, settings: ListenerSettings, spool: Spool) -> None:
+    instance = radiograph(generate_uid())
+    assert [send(settings, instance), send(settings, instance)] == [0x0000, 0x0000]
+    assert len(spool.waiting()) == 1
+
+
+def test_who_calls_by_another_name_is_rejected(spool: Spool) -> None:
+    settings = ListenerSettings(port=free_port(), calling_ae_titles=["CT1"], minimum_free_bytes=1)
+    with Listener(settings, spool, lambda: None):
+        stranger, misled, known = (
+            associate(settings, calling="STRANGER"),
+            associate(settings, calling="CT1", called="OTHER"),
+            associate(settings, calling="CT1"),
+        )
+        assert (stranger.is_rejected, misled.is_rejected, known.is_established) == (True, True, True)
+        assert (stranger.acceptor.primitive.result_str, stranger.acceptor.primitive.diagnostic) == ("Rejected Permanent", 3)
+        known.release()
+
+
+def test_one_association_too_many_is_told_to_come_again(spool: Spool) -> None:
+    settings = ListenerSettings(port=free_port(), maximum_associations=2, minimum_free_bytes=1)
+    with Listener(settings, spool, lambda: None):
+        held = [associate(settings) for _ in range(3)]
+        assert [each.is_established for each in held] == [True, True, False]
+        assert held[2].acceptor.primitive.result_str == "Rejected Transient"
+        for each in held[:2]:
+            each.release()
+
+
+def send_bytes(settings: ListenerSettings, folder: Path, announced: Dataset, encoded: bytes) -> int:
+    """C-STORE any bytes under a command that announces an instance."""
+    file = folder / "announced.dcm"
+    with file.open("wb") as stream:
+        stream.write(bytes(128) + b"DICM")
+        write_file_meta_info(stream, announced.file_meta)
+        stream.write(encoded)
+    return send(settings, file)
+
+
+def encoded(instance: Dataset) -> bytes:
+    stream = BytesIO()
+    instance.save_as(stream, implicit_vr=False, little_endian=True)
+    return stream.getvalue().removeprefix(bytes(128) + b"DICM")
+
+
+def test_an_instance_that_is_not_the_announced_one_is_refused(
+    listener: Listener, settings: ListenerSettings, spool: Spool, tmp_path: Path
+) -> None:
+    sent = encoded(bare(radiograph(generate_uid())))
+    other_instance = radiograph(generate_uid())
+    other_class = ct_series(generate_uid(), 1)[0]
+    assert send_bytes(settings, tmp_path, other_instance, sent) == 0xA900
+    assert send_bytes(settings, tmp_path, other_class, sent) == 0xA900
+    assert spool.waiting() == []
+
+
+def bare(instance: Dataset) -> Dataset:
+    """The same without file meta information, so that only the data set is encoded."""
+    return Dataset(instance)
+
+
+@pytest.mark.parametrize("uid", ["../../escaped", "..", "1.2.3/../4", "1" + "0" * 62 + ".", ""])
+def test_a_uid_that_is_a_path_makes_no_file(listener: Listener, settings: ListenerSettings, spool: Spool, tmp_path: Path, uid: str) -> None:
+    for keyword in ("SOPInstanceUID", "StudyInstanceUID"):
+        instance = radiograph(generate_uid())
+        with pytest.warns() if uid else nullcontext():
+            setattr(instance, keyword, uid)
+        if keyword == "SOPInstanceUID" and uid:
+            instance.file_meta.MediaStorageSOPInstanceUID = uid
+        assert send_bytes(settings, tmp_path, instance, encoded(bare(instance))) == 0xC000
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / "announced.dcm"]
+
+
+def test_what_is_not_dicom_or_cut_short_is_not_understood(
+    listener: Listener, settings: ListenerSettings, spool: Spool, tmp_path: Path
+) -> None:
+    image = radiograph(generate_uid())
+    whole = encoded(bare(image))
+    rle = dcmread(str(get_testdata_file("MR_small_RLE.dcm")))
+    compressed = data_set(Path(str(get_testdata_file("MR_small_RLE.dcm"))))
+    assert send_bytes(settings, tmp_path, image, b"This is not a data set. " * 20) == 0xC000
+    assert send_bytes(settings, tmp_path, image, whole[:-7]) == 0xC000
+    assert send_bytes(settings, tmp_path, image, whole[:40]) == 0xC000
+    assert send_bytes(settings, tmp_path, rle, compressed[: len(compressed) // 2]) == 0xC000
+    assert spool.waiting() == []
+    assert send_bytes(settings, tmp_path, image, whole) == 0x0000
+
+
+def test_a_deflated_bomb_is_kept_as_it_came_and_never_inflated_whole(
+    listener: Listener, settings: ListenerSettings, spool: Spool, tmp_path: Path
+) -> None:
+    image = radiograph(generate_uid())
+    image.PixelData = bytes(200 << 20)
+    image.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    press = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    bomb = press.compress(encoded(bare(image))) + press.flush()
+    assert len(bomb) < 1 << 20
+    assert send_bytes(settings, tmp_path, image, bomb + b"\0" * (len(bomb) % 2)) == 0x0000
+    assert spool.waiting()[0].stat().st_size < 1 << 20
+
+
+def test_a_full_disk_asks_the_sender_to_try_later(spool: Spool) -> None:
+    settings = ListenerSettings(port=free_port(), minimum_free_bytes=1 << 60)
+    with Listener(settings, spool, lambda: None):
+        assert send(settings, radiograph(generate_uid())) == 0xA700
+    assert spool.waiting() == []
+
+
+def test_a_pdu_of_a_length_nobody_agreed_on_ends_the_connection(listener: Listener, settings: ListenerSettings) -> None:
+    with socket.create_connection((settings.host, settings.port), timeout=20) as hostile:
+        hostile.sendall(struct.pack(">BBL", 1, 0, 0xFFFFFFF0) + bytes(1 << 16))
+        with suppress(ConnectionResetError):
+            assert hostile.recv(1) == b""
+    assert send(settings, radiograph(generate_uid())) == 0x0000
+
+
+def test_the_logs_carry_uids_and_never_the_patient(
+    listener: Listener, settings: ListenerSettings, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    image = radiograph(generate_uid())
+    caplog.set_level("DEBUG")
+    assert send(settings, image) == 0x0000
+    assert send_bytes(settings, tmp_path, radiograph(generate_uid()), encoded(bare(image))) == 0xA900
+    assert send_bytes(settings, tmp_path, image, encoded(bare(image))[:-7]) == 0xC000
+    written = caplog.text + "".join(capfd.readouterr())
+    assert image.SOPInstanceUID in written
+    assert [text for text in strings_of_the_patient() if text in written] == []
+
+
+def test_it_knows_which_studies_are_being_sent(listener: Listener, settings: ListenerSettings) -> None:
+    slices = ct_series(generate_uid(), 2)
+    association = associate(settings, (CT_IMAGE, slices[0].file_meta.TransferSyntaxUID), calling="CT1")
+    assert listener.sending == {}
+    association.send_c_store(slices[0])
+    (((_, calling), studies),) = listener.sending.items()
+    assert (calling, studies) == ("CT1", {slices[0].StudyInstanceUID})
+    association.release()
+    until(lambda: listener.sending == {})
+
+
+def test_a_port_in_use_is_named(listener: Listener, settings: ListenerSettings, spool: Spool) -> None:
+    with pytest.raises(SightlineError, match=rf"{settings.port}.*SIGHTLINE_LISTENER__PORT"), Listener(settings, spool, lambda: None):
+        pass
