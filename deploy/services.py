@@ -15,8 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 from xmlrpc.client import ServerProxy
@@ -98,8 +99,11 @@ def refuse_taken_ports(settings: Settings) -> None:
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[None]:
+def running(settings: Settings) -> Iterator[Callable[[], object]]:
     """Run all services while the body runs; they answer when the body begins, and are gone when this returns.
+
+    Yields:
+        A function that raises ``ServiceError`` when a service is no longer kept running; call it now and then.
 
     Raises:
         ServiceError: a program is missing, a port is in use, the disk is full, or a service does not start.
@@ -124,7 +128,7 @@ def running(settings: Settings) -> Iterator[None]:
         )
         try:
             _await_ready(settings, supervisor, control)
-            yield
+            yield partial(_refuse_failed, settings, supervisor, control)
         finally:
             supervisor.terminate()
             try:
@@ -197,12 +201,7 @@ def _await_ready(settings: Settings, supervisor: subprocess.Popen[bytes], contro
     deadline = time.monotonic() + _READY_SECONDS
     waiting: list[str] = []
     while time.monotonic() < deadline:
-        if supervisor.poll() is not None:
-            raise ServiceError(f"The supervisor ended at once; {settings.data_folder / 'logs' / 'supervisor.log'} says why.")
-        states = process_states(control) if control.exists() else {}
-        for name, state in states.items():
-            if state == "FATAL":
-                raise ServiceError(f"The service {name} does not start. The end of its log:\n{_log_end(settings, name)}")
+        states = _refuse_failed(settings, supervisor, control)
         waiting = [name for name, state in states.items() if state != "RUNNING"]
         if states and not waiting and all(_answers(*port) for port in ports):
             return
@@ -212,7 +211,18 @@ def _await_ready(settings: Settings, supervisor: subprocess.Popen[bytes], contro
     )
 
 
-def process_states(control: Path) -> dict[str, str]:
+def _refuse_failed(settings: Settings, supervisor: subprocess.Popen[bytes], control: Path) -> dict[str, str]:
+    """Return the state of each service; ``ServiceError`` where one was given up, or the supervisor ended."""
+    if supervisor.poll() is not None:
+        raise ServiceError(f"The supervisor ended; {settings.data_folder / 'logs' / 'supervisor.log'} says why.")
+    states = _process_states(control) if control.exists() else {}
+    for name, state in states.items():
+        if state == "FATAL":
+            raise ServiceError(f"The service {name} does not start. The end of its log:\n{_log_end(settings, name)}")
+    return states
+
+
+def _process_states(control: Path) -> dict[str, str]:
     """Ask the supervisor for the state of each service: ``STARTING``, ``RUNNING``, ``BACKOFF``, ``FATAL`` ..."""
     proxy = ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{control}"))
     try:
