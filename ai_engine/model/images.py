@@ -133,7 +133,7 @@ class Letterbox:
         """Interpolate logits on a square grid over the picture, bilinearly, at the centre of every source pixel (row, column)."""
         rows = _interpolation(self.shape[0], self.top, self.height, self.size, logits.shape[0])
         columns = _interpolation(self.shape[1], self.left, self.width, self.size, logits.shape[1])
-        return rows @ logits @ columns.T
+        return np.asarray(rows @ logits @ columns.T, np.float32)
 
     def _to_picture(self, row: float, column: float) -> tuple[float, float]:
         return self.top + row * self.height / self.shape[0], self.left + column * self.width / self.shape[1]

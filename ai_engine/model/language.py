@@ -33,14 +33,15 @@ class Language:
     """A byte-level BPE tokenizer with the model's special tokens."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        missing = [token for token in SPECIAL_TOKENS if tokenizer.token_to_id(token) is None]
+        vocabulary = tokenizer.get_vocab()
+        missing = [token for token in SPECIAL_TOKENS if token not in vocabulary]
         if missing:
             raise EngineError(f"The tokenizer lacks {', '.join(missing)}; take the tokenizer.json that came with the weights.")
         self._marked = tokenizer
         # The switch belongs to a tokenizer, not to a call, and calls may run at the same time: hence a second tokenizer.
         self._plain = Tokenizer.from_str(tokenizer.to_str())
         self._plain.encode_special_tokens = True
-        self.special_ids: dict[str, int] = {token: tokenizer.token_to_id(token) for token in SPECIAL_TOKENS}
+        self.special_ids = {token: int(vocabulary[token]) for token in SPECIAL_TOKENS}
         self.seg = self.special_ids[SEG]
         self.end = self.special_ids[END]
         self.image = self.special_ids["<|image_pad|>"]
