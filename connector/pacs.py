@@ -17,6 +17,7 @@ from dicomweb_client.api import DICOMClient
 from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
 
+from dicom_sr import is_ours
 from radiology.errors import IncompleteStudy, PacsRefused, PacsUnreachable
 from radiology.settings import PacsSettings
 from radiology.study import Series, Study
@@ -71,12 +72,12 @@ class Pacs:
             PacsRefused: the archive gave fewer instances than ``series`` has.
         """
         study_uid = str(series.instances[0].StudyInstanceUID)
-        instances = self._instances(study_uid, series.series_uid)
-        missing = set(series.instance_uids) - {str(instance.SOPInstanceUID) for instance in instances}
-        if missing:
+        wanted = set(series.instance_uids)
+        instances = [each for each in self._instances(study_uid, series.series_uid) if each.SOPInstanceUID in wanted]
+        if len(instances) < len(wanted):
             raise PacsRefused(
-                f"The archive gave {len(instances)} instances of series {series.series_uid}, and not the other {len(missing)} "
-                "that it lists; it is asked again."
+                f"The archive gave {len(instances)} of the {len(wanted)} instances that it listed of series {series.series_uid}; "
+                "it is asked again."
             )
         return instances
 
@@ -141,11 +142,6 @@ def _header(metadata: dict[str, dict[str, Any]]) -> Dataset:
     """Decode DICOM JSON (PS3.18 F); elements that were left out for their size stay out."""
     present = {tag: element for tag, element in metadata.items() if "BulkDataURI" not in element}
     return Dataset.from_json(present, bulk_data_uri_handler=lambda uri: None)
-
-
-def is_ours(header: Dataset) -> bool:
-    """Return whether Sightline made an object."""
-    return str(header.get("Manufacturer", "")) == "Sightline"
 
 
 @contextmanager

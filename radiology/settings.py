@@ -55,6 +55,7 @@ class PacsSettings(Section):
 class WatcherSettings(Section):
     """The watcher: which studies are complete and wanted."""
 
+    read_existing: bool = Field(True, description="Whether the first start also reads what the archive already holds.")
     poll_seconds: float = Field(1.0, description="Pause between two looks at the archive's changes.")
     quiet_seconds: float = Field(5.0, description="A study is complete when nothing came for this long.")
     longest_wait_seconds: float = Field(3600.0, description="A study that is never quiet is read after this long all the same.")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -75,6 +76,10 @@ class Orthanc:
         with httpx.Client(base_url=self.url) as client:
             for study in client.get("/studies").json():
                 client.delete(f"/studies/{study}").raise_for_status()
+
+    def lose_everything(self) -> None:
+        """Remove a stopped archive's database, its log of changes included."""
+        shutil.rmtree(self._folder / "orthanc")
 
     def __enter__(self) -> Self:
         return self.start()

@@ -9,6 +9,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
 
 CT_IMAGE = UID("1.2.840.10008.5.1.4.1.1.2")
 CR_IMAGE = UID("1.2.840.10008.5.1.4.1.1.1")
+SEGMENTATION = UID("1.2.840.10008.5.1.4.1.1.66.4")
 US_IMAGE = UID("1.2.840.10008.5.1.4.1.1.6.1")
 
 
@@ -55,6 +56,13 @@ def radiograph(study_uid: str) -> Dataset:
 def ultrasound(study_uid: str) -> Dataset:
     """An image of a modality that is not read."""
     return instance(US_IMAGE, study_uid, generate_uid(), "US")
+
+
+def our_result(study_uid: str) -> Dataset:
+    """What the archive takes for one of Sightline's own segmentations."""
+    made = instance(SEGMENTATION, study_uid, generate_uid(), "SEG")
+    made.Manufacturer = "Sightline"
+    return made
 
 
 def strings_of_the_patient() -> Iterator[str]:

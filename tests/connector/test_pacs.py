@@ -14,10 +14,8 @@ from pydicom.uid import generate_uid
 from connector.pacs import Pacs
 from radiology.errors import IncompleteStudy, PacsRefused, PacsUnreachable
 from radiology.settings import PacsSettings
-from tests.connector.samples import ct_series, instance, radiograph
+from tests.connector.samples import ct_series, our_result, radiograph
 from tests.orthanc import Orthanc, free_port
-
-SEGMENTATION = "1.2.840.10008.5.1.4.1.1.66.4"
 
 
 @pytest.fixture(params=["Orthanc over DICOMweb", "a folder of files"])
@@ -26,12 +24,6 @@ def pacs(request: pytest.FixtureRequest, tmp_path: Path) -> Pacs:
         return Pacs(DICOMfileClient(f"file://{tmp_path}", db_dir=tmp_path, in_memory=True))
     orthanc: Orthanc = request.getfixturevalue("orthanc")
     return Pacs.connect(orthanc.settings.pacs)
-
-
-def our_result(study_uid: str) -> Dataset:
-    made = instance(SEGMENTATION, study_uid, generate_uid(), "SEG")
-    made.Manufacturer = "Sightline"
-    return made
 
 
 def test_a_study_is_fetched_in_slice_order_with_its_pixels(pacs: Pacs) -> None:
@@ -93,7 +85,7 @@ def test_fewer_instances_than_listed_are_asked_for_again(orthanc: Orthanc) -> No
     study = pacs.fetch(slices[0].StudyInstanceUID)
     orthanc.empty()
     pacs.store(slices[:2])
-    with pytest.raises(PacsRefused, match="not the other 1"):
+    with pytest.raises(PacsRefused, match="2 of the 3 instances"):
         pacs.instances(study.series[0])
 
 

@@ -1,0 +1,45 @@
+"""When is a study complete? No single sign is enough, so all of them must agree, up to a longest wait."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from radiology.settings import WatcherSettings
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """What is known of a study that may still be arriving.
+
+    Attributes:
+        first_seen: when its first instance was noticed.
+        last_change: when an instance, or another count, was last noticed.
+        senders: AE titles that are sending it now, or hold instances of it back.
+        counts: instances that the archive says it holds: before, and now.
+    """
+
+    first_seen: datetime
+    last_change: datetime
+    senders: frozenset[str]
+    counts: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Completeness:
+    """The answer, and a sentence that says why."""
+
+    complete: bool
+    reason: str
+
+
+def judge(arrival: Arrival, now: datetime, settings: WatcherSettings) -> Completeness:
+    """Decide whether a study is complete at the moment ``now``."""
+    before, count = arrival.counts
+    if count and now - arrival.first_seen >= timedelta(seconds=settings.longest_wait_seconds):
+        return Completeness(True, f"{count} instances; read although it may be incomplete, after {settings.longest_wait_seconds:g} s.")
+    if arrival.senders:
+        return Completeness(False, f"Being sent by {', '.join(sorted(arrival.senders))}.")
+    if before != count or now - arrival.last_change < timedelta(seconds=settings.quiet_seconds):
+        return Completeness(False, "Instances are arriving.")
+    return Completeness(True, f"{count} instances; quiet for {settings.quiet_seconds:g} s, nobody sending, and the archive's count agrees.")

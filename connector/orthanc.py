@@ -1,0 +1,104 @@
+"""Orthanc's log of changes, read from a place that survives restarts.
+
+``/changes`` numbers every change, for good, in Orthanc's database; what was not read while the watcher was down is still there.
+The client is HTTP itself and not orthanc-api-client, whose requests wait for ever.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+from pydicom import Dataset
+
+from dicom_sr import is_ours
+from radiology.errors import PacsRefused, PacsUnreachable
+from radiology.settings import PacsSettings
+
+_CHANGES_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class News:
+    """What came since a cursor: the studies that got images, the next cursor, and whether there is more to read."""
+
+    study_uids: frozenset[str]
+    cursor: int
+    more: bool
+
+
+class ChangeLog:
+    """The log of one Orthanc. Methods raise a :class:`~radiology.errors.PacsError` where it does not answer as it should."""
+
+    def __init__(self, settings: PacsSettings) -> None:
+        self._url = settings.orthanc_url
+        self._http = httpx.Client(
+            base_url=settings.orthanc_url,
+            timeout=settings.timeout_seconds,
+            auth=(settings.user, settings.password.get_secret_value()) if settings.user else None,
+        )
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self._http.close()
+
+    def end(self) -> int:
+        """Return the cursor after everything that has happened so far."""
+        return int(self._get("/changes?last")["Last"])
+
+    def since(self, cursor: int) -> News:
+        """Return which studies got images after ``cursor``; our own results are no images.
+
+        A cursor beyond the end means that Orthanc's database was replaced: the log is read from its start.
+        """
+        answer = self._get(f"/changes?since={cursor}&limit={_CHANGES_AT_ONCE}")
+        if int(answer["Last"]) < cursor:
+            return self.since(0)
+        arrived = [change["ID"] for change in answer["Changes"] if change["ChangeType"] == "NewInstance"]
+        return News(self._studies_of(arrived), int(answer["Last"]), more=not answer["Done"])
+
+    def _studies_of(self, instances: list[str]) -> frozenset[str]:
+        """Return the Study Instance UIDs of instances, given by Orthanc's names; one series is looked up once."""
+        studies = set()
+        unknown = set(instances)
+        while unknown:
+            instance = self._find(f"/instances/{unknown.pop()}")
+            series = self._find(f"/series/{instance['ParentSeries']}") if instance else None
+            study = self._find(f"/studies/{series['ParentStudy']}") if series else None
+            if series is None or study is None:  # deleted meanwhile
+                continue
+            unknown.difference_update(series["Instances"])
+            if not is_ours(_tags(series)):
+                studies.add(str(_tags(study).StudyInstanceUID))
+        return frozenset(studies)
+
+    def _find(self, path: str) -> dict[str, Any] | None:
+        try:
+            return self._get(path)
+        except PacsRefused as error:
+            if isinstance(error.__cause__, httpx.HTTPStatusError) and error.__cause__.response.status_code == httpx.codes.NOT_FOUND:
+                return None
+            raise
+
+    def _get(self, path: str) -> dict[str, Any]:
+        try:
+            answer: dict[str, Any] = self._http.get(path).raise_for_status().json()
+        except httpx.HTTPStatusError as error:
+            raise PacsRefused(
+                f"Orthanc answered {path} with HTTP {error.response.status_code}; see that SIGHTLINE_PACS__ORTHANC_URL and _USER are right."
+            ) from error
+        except httpx.TransportError as error:
+            raise PacsUnreachable(f"Orthanc at {self._url} does not answer; see that it runs.") from error
+        except ValueError as error:
+            raise PacsRefused(f"{self._url} does not answer as Orthanc does; correct SIGHTLINE_PACS__ORTHANC_URL.") from error
+        return answer
+
+
+def _tags(resource: dict[str, Any]) -> Dataset:
+    """Return the tags that Orthanc keeps of a series or study."""
+    tags = Dataset()
+    for keyword in ("Modality", "Manufacturer", "StudyInstanceUID"):
+        if keyword in resource["MainDicomTags"]:
+            setattr(tags, keyword, resource["MainDicomTags"][keyword])
+    return tags

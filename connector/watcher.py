@@ -1,0 +1,159 @@
+"""The watcher: follows what arrives in the archive, and has each complete and wanted study read, once.
+
+One pass (:meth:`Watcher.look`) reads Orthanc's log of changes from where the last one ended, looks again at every study that
+is still arriving, and sends messages again that were lost. All it must not forget is in the ledger; what it keeps itself
+is when a study last grew, and after a restart a study simply has to be quiet once more.
+"""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from threading import Event
+
+import structlog
+
+from connector.completeness import Arrival, judge
+from connector.ledger import Ledger
+from connector.orthanc import ChangeLog
+from connector.pacs import Pacs
+from connector.queue import Queue
+from connector.routing import route
+from radiology.errors import LedgerError, PacsError, PacsRefused, QueueError, StudyError
+from radiology.jobs import Job, JobState
+from radiology.settings import Settings
+from radiology.study import digest
+
+_CURSOR = "orthanc.cursor"
+_SIGN_OF_LIFE = timedelta(seconds=5)
+_ARRIVING = "Instances are arriving."
+_LONGEST_PAUSE_SECONDS = 30.0
+_MANY = 1_000_000
+
+_log = structlog.get_logger()
+
+
+@dataclass
+class _Visit:
+    """A study that is arriving: its job, when it last grew, and the archive's counts, before and now."""
+
+    job: Job
+    last_change: datetime
+    counts: tuple[int, int] = (0, 0)
+
+
+class Watcher:
+    """The watcher of one archive."""
+
+    def __init__(self, settings: Settings, ledger: Ledger) -> None:
+        """Take up every study that the ledger says is arriving."""
+        self._settings = settings
+        self._ledger = ledger
+        self._queue = Queue(settings)
+        self._changes = ChangeLog(settings.pacs)
+        self._pacs = Pacs.connect(settings.pacs)
+        started = datetime.now(UTC)
+        self._visits = {job.study_uid: _Visit(job, started) for job in ledger.jobs(JobState.ARRIVING, limit=_MANY)}
+        self._swept = started
+
+    def look(self, now: datetime) -> None:
+        """Do one pass.
+
+        Raises:
+            PacsError, LedgerError: the pass ended early; the next one goes on where it ended.
+        """
+        if now - self._swept >= timedelta(seconds=self._settings.queue.sweep_seconds):
+            self._swept = now
+            for job_id in self._ledger.sweep(now):
+                _log.info("message sent again", job_id=job_id)
+                self._send(job_id)
+        self._read_changes(now)
+        for study_uid, visit in list(self._visits.items()):
+            try:
+                self._visit(study_uid, visit, now)
+            except PacsRefused as error:  # this study's trouble does not hold the others up
+                self._describe(visit, visit.job.description, str(error))
+
+    def _read_changes(self, now: datetime) -> None:
+        known = self._ledger.recall(_CURSOR)
+        if not known:
+            known = "0" if self._settings.watcher.read_existing else str(self._changes.end())
+        more = True
+        while more:
+            news = self._changes.since(int(known))
+            for study_uid in news.study_uids:
+                if study_uid in self._visits:
+                    self._visits[study_uid].last_change = now
+                else:
+                    self._visits[study_uid] = _Visit(self._ledger.arriving(study_uid, "", _ARRIVING), now)
+                    _log.info("arriving", study_uid=study_uid)
+            if str(news.cursor) != known:
+                known = str(news.cursor)
+                self._ledger.remember(_CURSOR, known)
+            more = news.more
+
+    def _visit(self, study_uid: str, visit: _Visit, now: datetime) -> None:
+        """Look whether a study is complete, and decide what becomes of it."""
+        count = self._pacs.count(study_uid)
+        if count != visit.counts[1]:
+            visit.last_change = now
+        visit.counts = (visit.counts[1], count)
+        senders = frozenset(self._ledger.open_associations(study_uid, since=now - _SIGN_OF_LIFE))
+        answer = judge(Arrival(visit.job.created, visit.last_change, senders, visit.counts), now, self._settings.watcher)
+        if not answer.complete:
+            self._describe(visit, f"{count} instances", answer.reason)
+            return
+        job_id = visit.job.job_id
+        try:
+            chosen = route(self._pacs.fetch(study_uid), self._settings.watcher)
+        except StudyError as error:
+            self._ledger.refuse(job_id, str(error))
+        else:
+            if chosen.study is None:
+                self._ledger.refuse(job_id, chosen.reason)
+                _log.info("refused", study_uid=study_uid, job_id=job_id, reason=chosen.reason)
+            else:
+                inputs = digest(uid for series in chosen.study.series for uid in series.instance_uids)
+                self._describe(visit, chosen.description, visit.job.reason)
+                self._hand_over(visit.job, inputs, f"{answer.reason} {chosen.reason}")
+        del self._visits[study_uid]
+
+    def _hand_over(self, job: Job, inputs_digest: str, reason: str) -> None:
+        """Queue a job, unless the same images are read already, or were, by the model in use."""
+        earlier = self._ledger.read_before(job.study_uid, inputs_digest)
+        if earlier is not None:
+            self._ledger.withdraw(job.job_id)
+            _log.info("nothing new", study_uid=job.study_uid, job_id=earlier.job_id, state=earlier.state)
+            return
+        self._ledger.queue(job.job_id, inputs_digest, reason)
+        _log.info("queued", study_uid=job.study_uid, job_id=job.job_id, reason=reason)
+        self._send(job.job_id)
+
+    def _send(self, job_id: int) -> None:
+        """Send a job's message; where the queue is down, a later sweep sends it."""
+        try:
+            self._queue.send(job_id)
+        except QueueError as error:
+            _log.warning("message not sent", job_id=job_id, reason=str(error))
+
+    def _describe(self, visit: _Visit, description: str, reason: str) -> None:
+        if (description, reason) != (visit.job.description, visit.job.reason):
+            visit.job = self._ledger.arriving(visit.job.study_uid, description, reason)
+
+
+def run(settings: Settings) -> None:
+    """Watch until SIGINT or SIGTERM; an archive or ledger that fails is tried again with a growing pause."""
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    watcher = Watcher(settings, Ledger.open(settings))
+    _log.info("watching", archive=settings.pacs.orthanc_url)
+    pause = settings.watcher.poll_seconds
+    while not stop.wait(pause):
+        try:
+            watcher.look(datetime.now(UTC))
+            pause = settings.watcher.poll_seconds
+        except (PacsError, LedgerError) as error:
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+            _log.warning("not watching", reason=str(error), again_in_seconds=pause)
