@@ -3,6 +3,7 @@
 It looks at one picture in the standard view (the patient's right on the image's left), and at what the model said of it.
 
     what is seen                                            what follows
+    a mask has pieces far smaller than its largest          the pieces are erased
     a mask is empty, or a few specks                        the place is dropped
     a place lies mostly outside the body                    the place is dropped
     a finding is stated, and no place is left               the sentence is withheld
@@ -30,6 +31,8 @@ from radiology.terms import TERMS
 
 SPECK_PIXELS = 4
 """A mask of fewer pixels than this is no place."""
+STRAY_SHARE = 0.25
+"""A piece of a mask smaller than this share of its largest piece is a stray; two lungs under one mark are none."""
 OUTSIDE_SHARE = 0.5
 """More of a place than this outside the body, and the place is dropped."""
 MIDLINE_TOLERANCE = 0.05
@@ -74,6 +77,14 @@ def body_of(array: NDArray[np.float32], kind: Kind) -> NDArray[np.bool_]:
     return np.asarray(ndimage.binary_fill_holes(largest), np.bool_)
 
 
+def without_strays(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return a mask (row, column) without the pieces that are far smaller than its largest piece."""
+    pieces, _ = ndimage.label(mask, structure=np.ones((3, 3)))
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.asarray((sizes >= STRAY_SHARE * max(sizes.max(), 1))[pieces], np.bool_)
+
+
 def check(sentences: Sequence[ReadSentence], body: NDArray[np.bool_]) -> tuple[list[Checked], list[str]]:
     """Check what was said of one picture.
 
@@ -95,7 +106,10 @@ def check(sentences: Sequence[ReadSentence], body: NDArray[np.bool_]) -> tuple[l
 
 
 def _check_places(sentence: ReadSentence, body: NDArray[np.bool_]) -> Checked:
-    places = tuple(place for place in sentence.places if _reason_to_drop(place, body) is None)
+    tidied = (
+        replace(each, mask=replace(each.mask, pixels=without_strays(each.mask.pixels))) if each.mask else each for each in sentence.places
+    )
+    places = tuple(place for place in tidied if _may_be_right(place, body))
     flags = []
     if sentence.presence is not Presence.ABSENT:
         if sentence.name and not places:
@@ -105,14 +119,10 @@ def _check_places(sentence: ReadSentence, body: NDArray[np.bool_]) -> Checked:
     return Checked(replace(sentence, places=places), tuple(dict.fromkeys(flags)))
 
 
-def _reason_to_drop(place: Place, body: NDArray[np.bool_]) -> str | None:
+def _may_be_right(place: Place, body: NDArray[np.bool_]) -> bool:
     pixels = _pixels(place, body.shape)
-    size = np.count_nonzero(pixels)
-    if size < SPECK_PIXELS:
-        return "its mask is empty"
-    if np.count_nonzero(pixels & ~body) > OUTSIDE_SHARE * size:
-        return "its place lies outside the body"
-    return None
+    size = int(np.count_nonzero(pixels))
+    return size >= SPECK_PIXELS and int(np.count_nonzero(pixels & ~body)) <= OUTSIDE_SHARE * size
 
 
 def _why_no_place(sentence: ReadSentence) -> str:

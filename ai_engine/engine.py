@@ -12,7 +12,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ai_engine.consistency import Checked, body_of, check
+from ai_engine.consistency import Checked, body_of, check, without_strays
 from ai_engine.model.assistant import Assistant, Mask, Place, Reading
 from ai_engine.model.images import Kind
 from ai_engine.orientation import Turn, turn_of_projection, turn_of_volume
@@ -150,7 +150,7 @@ class Engine:
             raise unreadable[0]
 
         def follow(index: int, states: Sequence[Any]) -> Sequence[NDArray[np.bool_]]:
-            return [mask.pixels for mask in self._reader.segment(turn.apply(volume.array[index]), "ct", states, spacing_mm)]
+            return [without_strays(mask.pixels) for mask in self._reader.segment(turn.apply(volume.array[index]), "ct", states, spacing_mm)]
 
         statements = join(said, len(volume.array), follow)
         numbers = ", ".join(str(key + 1) for key in said)

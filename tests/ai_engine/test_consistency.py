@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ai_engine.consistency import body_of, check
+from ai_engine.consistency import body_of, check, without_strays
 from ai_engine.model.assistant import ReadSentence
 from radiology.finding import Presence, Side
 from tests.ai_engine.sentences import block, place, sentence
@@ -25,7 +25,8 @@ def test_what_agrees_passes_untouched() -> None:
     good = nodule(LEFT)
     stated, withheld = check([good], BODY)
     assert withheld == []
-    assert (stated[0].sentence.text, stated[0].sentence.places, stated[0].flags) == (good.text, good.places, ())
+    assert (stated[0].sentence.text, stated[0].flags) == (good.text, ())
+    assert np.array_equal(stated[0].sentence.places[0].mask.pixels, good.places[0].mask.pixels)
 
 
 def test_words_that_name_the_other_side_are_flagged_not_hidden() -> None:
@@ -147,3 +148,12 @@ def test_the_body_is_found_with_its_lungs_and_without_air_and_markers() -> None:
 
 def test_a_picture_without_contrast_counts_as_body_everywhere() -> None:
     assert body_of(np.zeros((20, 20), np.float32), "projection").all()
+
+
+def test_strays_are_erased_and_twins_are_kept() -> None:
+    nodule_with_stray = sentence("A nodule.", "nodule", place(block(SHAPE, LEFT) | block(SHAPE, (80, 20, 83, 23))))
+    (kept,) = check([nodule_with_stray], BODY)[0][0].sentence.places
+    assert np.array_equal(kept.mask.pixels, block(SHAPE, LEFT))
+    both_lungs = block(SHAPE, (20, 15, 60, 50)) | block(SHAPE, (20, 70, 60, 100))
+    assert np.array_equal(without_strays(both_lungs), both_lungs)
+    assert not without_strays(np.zeros(SHAPE, np.bool_)).any()
