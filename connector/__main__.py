@@ -1,0 +1,164 @@
+"""The command line: the services, and what a person asks of them.
+
+    sightline listen | watch | serve            the services, each until it is stopped
+    sightline status [STUDY]                    what is known of each study, or every step of one
+    sightline send FOLDER                       send a folder of DICOM files to the listener
+    sightline retry STUDY                       try a failed or refused study again
+
+Errors are one sentence on standard error and a non-zero exit status.
+"""
+
+from __future__ import annotations
+
+import socket
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+from pydantic import ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from connector import listener, watcher
+from connector.api import create_app
+from connector.ledger import Ledger
+from connector.sender import NotSent, send_folder
+from radiology.errors import SightlineError
+from radiology.jobs import JobState
+from radiology.logs import configure_logs
+from radiology.settings import ApiSettings, Settings
+
+app = typer.Typer(
+    help=__doc__.splitlines()[0] if __doc__ else None, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
+)
+
+_COLOURS = {
+    JobState.ARRIVING: "cyan",
+    JobState.QUEUED: "cyan",
+    JobState.RUNNING: "blue",
+    JobState.DONE: "green",
+    JobState.REFUSED: "yellow",
+    JobState.FAILED: "red",
+}
+
+
+class _Stop(Exception):
+    """What the command line says before it ends with status 1."""
+
+
+@app.command()
+def listen() -> None:
+    """Receive DICOM (C-STORE, C-ECHO) and forward it to the archive."""
+    listener.run(_service("listener"))
+
+
+@app.command()
+def watch() -> None:
+    """Follow the archive, decide which studies are complete and wanted, and queue them."""
+    watcher.run(_service("watcher"))
+
+
+@app.command()
+def serve() -> None:
+    """Serve the HTTP API and the viewer."""
+    settings = _service("api")
+    # No access log: a search for a patient's name would be in it.
+    config = uvicorn.Config(create_app(settings), log_config=None, access_log=False, server_header=False)
+    uvicorn.Server(config).run(sockets=[_bound(settings.api)])
+
+
+@app.command()
+def status(
+    study_uid: Annotated[str, typer.Argument(metavar="[STUDY]", help="Study Instance UID; all studies where it is left out.")] = "",
+) -> None:
+    """Show where each study is and why; with STUDY, every step that it took."""
+    ledger = Ledger.open(_settings())
+    console = Console(highlight=False)
+    if not study_uid:
+        console.print(_overview(ledger))
+        return
+    job = ledger.latest(study_uid)
+    if job is None:
+        raise _Stop(f"Study {study_uid} is not known here; send it first.")
+    console.print(f"Study {job.study_uid}\n{job.description}, revision {job.revision}, {job.attempts} attempts")
+    for step in ledger.history(job.job_id):
+        console.print(f"{_clock(step.time)}  [{_COLOURS[step.target]}]{step.target:9}[/] {step.reason}", soft_wrap=True)
+
+
+@app.command()
+def send(folder: Annotated[Path, typer.Argument(help="Folder of DICOM files; subfolders too.")]) -> None:
+    """Send a folder of DICOM files to the listener, as a modality would. What is not DICOM is named and skipped."""
+    sent, not_sent = 0, 0
+    for path, outcome in send_folder(folder, _settings().listener):
+        if isinstance(outcome, NotSent):
+            typer.echo(f"{path}: {outcome.reason}", err=True)
+            not_sent += outcome.is_failure
+        else:
+            sent += 1
+    typer.echo(f"{sent} instances sent, {not_sent} failed.")
+    if not_sent or not sent:
+        raise typer.Exit(1)
+
+
+@app.command()
+def retry(study_uid: Annotated[str, typer.Argument(metavar="STUDY", help="Study Instance UID.")]) -> None:
+    """Try a failed or refused study again."""
+    job = Ledger.open(_settings()).retry(study_uid)
+    typer.echo(f"Study {job.study_uid} is {job.state}: {job.reason}")
+
+
+def main() -> None:
+    """Run the command line; what went wrong is one sentence."""
+    try:
+        app()
+    except (_Stop, SightlineError, FileNotFoundError) as error:
+        sys.exit(f"sightline: {error}")
+
+
+def _settings() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = (("__".join(map(str, fault["loc"])).upper(), fault["msg"].removeprefix("Value error, ")) for fault in error.errors())
+        said = "; ".join(f"SIGHTLINE_{name}: {message}" if name else message for name, message in faults)
+        raise _Stop(f"The settings cannot be used: {said.rstrip('.')}.") from error
+
+
+def _service(name: str) -> Settings:
+    settings = _settings()
+    configure_logs(settings.log, name)
+    return settings
+
+
+def _bound(settings: ApiSettings) -> socket.socket:
+    """Return the API's socket, bound; a port that is taken is a sentence, not a traceback."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((settings.host, settings.port))
+    except OSError as error:
+        raise _Stop(
+            f"Port {settings.port} on {settings.host} cannot be used ({error.strerror}); "
+            "stop the program that has it, or set SIGHTLINE_API__PORT."
+        ) from error
+    return bound
+
+
+def _overview(ledger: Ledger) -> Table:
+    table = Table("updated", "study", "images", "state", "reason", box=None, header_style="dim")
+    table.columns[1].overflow = "fold"  # a UID is for copying
+    for job in ledger.jobs():
+        table.add_row(_clock(job.updated), job.study_uid, job.description, f"[{_COLOURS[job.state]}]{job.state}[/]", job.reason)
+    return table
+
+
+def _clock(time: datetime) -> str:
+    local = time.astimezone()
+    return f"{local:%H:%M:%S}" if local.date() == datetime.now(UTC).astimezone().date() else f"{local:%Y-%m-%d %H:%M}"
+
+
+if __name__ == "__main__":
+    main()

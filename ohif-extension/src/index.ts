@@ -1,0 +1,22 @@
+/** Sightline in OHIF: shows our SR and SEG when a study opens, and lists the report's sentences beside it. */
+
+import { getPanelModule } from './getPanelModule';
+import { EXTENSION_ID } from './id';
+import type { Host } from './ohif';
+import { Showing } from './services/showing';
+
+let showing: Showing | undefined;
+
+export default {
+  id: EXTENSION_ID,
+  getPanelModule,
+
+  onModeEnter(host: Host): void {
+    showing = new Showing(host);
+  },
+
+  onModeExit(): void {
+    showing?.stop();
+    showing = undefined;
+  },
+};

@@ -1,0 +1,92 @@
+// Opens one page of the viewer in a headless Chromium and says, as JSON, what a reader would see.
+//
+//   node look.mjs URL SCREENSHOT.png MEASUREMENTS SEGMENTATIONS
+//
+// Waits until the image is drawn, the panel has an answer, and as many measurements and segmentations as were asked for are
+// shown; then clicks each sentence of the panel that has a place.
+import { createRequire } from 'node:module';
+
+const require = createRequire(new URL('../../ohif-extension/package.json', import.meta.url));
+const { chromium } = require('playwright-core');
+
+const [url, screenshot, measurements, segmentations] = process.argv.slice(2);
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM,
+  args: ['--no-sandbox', '--use-gl=angle', '--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--ignore-gpu-blocklist'].concat(
+    ['--disable-background-networking', '--disable-component-update', '--disable-sync', '--no-first-run']
+  ),
+});
+
+const facts = { errors: [], requests: [], clicks: [] };
+try {
+  const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
+  page.on('pageerror', error => facts.errors.push(String(error)));
+  page.on('console', message => message.type() === 'error' && facts.errors.push(message.text()));
+  page.on('request', request => facts.requests.push(`${request.method()} ${request.url()}`));
+  await page.goto(url);
+  await page
+    .waitForFunction(
+      ([boxes, masks]) => {
+        const canvas = document.querySelector('canvas.cornerstone-canvas');
+        const panel = document.querySelector('.sightline');
+        if (!canvas?.width || !panel || panel.textContent.includes('Asking for')) {
+          return false;
+        }
+        const { measurementService, segmentationService } = window.services;
+        return measurementService.getMeasurements().length === boxes && segmentationService.getSegmentations().length === masks;
+      },
+      [Number(measurements), Number(segmentations)],
+      { timeout: 90_000, polling: 250 }
+    )
+    .catch(() => facts.errors.push('The page never showed what was expected.'));
+  await settle(page);
+  await page.screenshot({ path: screenshot });
+  Object.assign(facts, await page.evaluate(look));
+  for (const sentence of await page.locator('button.sightline-sentence').all()) {
+    await sentence.click();
+    await settle(page);
+    facts.clicks.push({ sentence: await sentence.innerText(), ...(await page.evaluate(place)) });
+  }
+} finally {
+  await browser.close();
+}
+console.log(JSON.stringify(facts));
+
+/** Waits until two looks in a row are the same picture. */
+async function settle(page) {
+  let before = null;
+  for (let look = 0; look < 40; look += 1) {
+    await page.waitForTimeout(500);
+    const now = (await page.screenshot()).toString('base64');
+    if (now === before) {
+      return;
+    }
+    before = now;
+  }
+}
+
+function place() {
+  const { viewportGridService, cornerstoneViewportService } = window.services;
+  const viewport = cornerstoneViewportService.getCornerstoneViewport(viewportGridService.getActiveViewportId());
+  const image = window.cornerstone.metaData.get('instance', viewport?.getCurrentImageId?.());
+  return { instance_uid: image?.SOPInstanceUID };
+}
+
+function look() {
+  const { measurementService, segmentationService, viewportGridService, displaySetService } = window.services;
+  const viewportId = viewportGridService.getActiveViewportId();
+  const area = document.querySelector('canvas.cornerstone-canvas')?.getBoundingClientRect();
+  const viewport = window.services.cornerstoneViewportService.getCornerstoneViewport(viewportId);
+  const image = window.cornerstone.metaData.get('instance', viewport?.getCurrentImageId?.());
+  return {
+    panel: document.querySelector('.sightline')?.innerText ?? null,
+    dialogs: [...document.querySelectorAll('[role=dialog], [data-cy=yes-hydrate-btn], .shepherd-element')].map(each => each.innerText),
+    measurements: measurementService.getMeasurements().map(each => ({ uid: each.uid, label: each.label })),
+    segmentations: segmentationService.getSegmentations().map(each => Object.values(each.segments).map(segment => segment.label)),
+    shown: segmentationService.getSegmentationRepresentations(viewportId).length,
+    displaySets: displaySetService.getActiveDisplaySets().map(each => `${each.Modality} ${each.SeriesDescription}`),
+    area: area && { left: area.left, top: area.top, right: area.right, bottom: area.bottom },
+    instance_uid: image?.SOPInstanceUID,
+    viewport: viewport?.type,
+  };
+}
