@@ -155,7 +155,7 @@ class Engine:
         statements = join(said, len(volume.array), follow)
         numbers = ", ".join(str(key + 1) for key in said)
         limit = (
-            f"{len(said)} of {len(volume.array)} slices were read (counted along the series: {numbers}); masks between them were followed."
+            f"{len(said)} of {len(volume.array)} slices were read (slices {numbers} along the series); masks were followed between them."
         )
         return _Part([_finding_in_volume(statement, volume, turn) for statement in statements], withheld, [limit])
 
