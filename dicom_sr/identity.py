@@ -62,6 +62,11 @@ def device_uid(model: ModelIdentity) -> str:
     return derive_uid("device", model.weights_hash)
 
 
+def tracking_identifier(number: int, place: int | None = None) -> str:
+    """Return the Tracking Identifier of a sentence of the report or of one of its places, both counted from 1."""
+    return f"Finding {number}" if place is None else f"Finding {number}, place {place}"
+
+
 def with_tracking_uids(report: Report) -> Report:
     """Return the report with a Tracking UID for each region that has none; what ``read`` gives back for what ``write`` got."""
     findings = tuple(

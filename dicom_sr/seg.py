@@ -1,4 +1,8 @@
-"""The Segmentation: BINARY, one per cross-sectional series and one per radiograph, in the pixel matrix of its source.
+"""The Segmentation: one per cross-sectional series and one per radiograph, in the pixel matrix of its source.
+
+It is BINARY, one bit a pixel. Where Rows x Columns is no multiple of 16, frames of bits end inside a byte (or the last in the
+middle of a word), which OHIF's reader refuses or shifts and archives cannot cut into frames; there it is FRACTIONAL with a
+byte a pixel and no value but 0 and 1, which says the same and is read alike.
 
 A radiograph has no frame of reference, and without one OHIF, dcmqi and DCMTK do not open its segmentation. It gets a
 plain frame of its own: a UID made from the image's UID, so that it can never be laid over another image, origin 0\\0\\0,
@@ -13,12 +17,12 @@ from typing import Any
 
 import highdicom as hd
 import numpy as np
-from highdicom.seg import SegmentAlgorithmTypeValues, SegmentationTypeValues, SegmentDescription
+from highdicom.seg import SegmentAlgorithmTypeValues, SegmentationFractionalTypeValues, SegmentationTypeValues, SegmentDescription
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from dicom_sr.codes import CATEGORY_CODES, to_dicom
-from dicom_sr.identity import MANUFACTURER, Maker, changed, derive_uid, without_identity
+from dicom_sr.identity import MANUFACTURER, Maker, changed, derive_uid, tracking_identifier, without_identity
 from radiology.finding import Finding, Region
 from radiology.image import VOLUME_MODALITIES, projection_spacing
 from radiology.study import Series, Study
@@ -35,32 +39,32 @@ class Source:
     Attributes:
         series: the series of the images.
         first, stop: its slices from the first to behind the last that has a mask.
-        places: finding and region, one segment each.
+        places: Tracking Identifier, finding and region, one segment each.
     """
 
     series: Series
     first: int
     stop: int
-    places: tuple[tuple[Finding, Region], ...]
+    places: tuple[tuple[str, Finding, Region], ...]
 
 
 def sources(study: Study, findings: tuple[Finding, ...]) -> Iterator[Source]:
     """Group the regions that have a mask by the Segmentation they go to; none for an empty set."""
     for series in study.series:
         places = [
-            (finding, region)
-            for finding in findings
-            for region in finding.regions
+            (tracking_identifier(number, place), finding, region)
+            for number, finding in enumerate(findings, 1)
+            for place, region in enumerate(finding.regions, 1)
             if region.series_uid == series.series_uid and region.mask is not None and region.mask.any()
         ]
         if series.modality in VOLUME_MODALITIES:
             groups = [places]
         else:
-            groups = [[place for place in places if place[1].box.start[0] == index] for index in range(len(series.instances))]
+            groups = [[place for place in places if place[2].box.start[0] == index] for index in range(len(series.instances))]
         for group in groups:
             if group:
-                first = min(region.box.start[0] for _, region in group)
-                stop = max(region.box.stop[0] for _, region in group)
+                first = min(region.box.start[0] for *_, region in group)
+                stop = max(region.box.stop[0] for *_, region in group)
                 yield Source(series, first, stop, tuple(group))
 
 
@@ -69,13 +73,15 @@ def build(source: Source, series_number: int, maker: Maker) -> hd.seg.Segmentati
     headers = source.series.instances[source.first : source.stop]
     rows, columns = int(headers[0].Rows), int(headers[0].Columns)
     masks = np.zeros((len(headers), rows, columns, len(source.places)), np.uint8)
-    for index, (_, region) in enumerate(source.places):
+    for index, (*_, region) in enumerate(source.places):
         slices, in_rows, in_columns = region.box.slices
         masks[slices.start - source.first : slices.stop - source.first, in_rows, in_columns, index] = np.asarray(region.mask)
     segmentation = hd.seg.Segmentation(
         source_images=[_placed(header, source.series) for header in headers],
         pixel_array=masks,
-        segmentation_type=SegmentationTypeValues.BINARY,
+        segmentation_type=SegmentationTypeValues.BINARY if rows * columns % 16 == 0 else SegmentationTypeValues.FRACTIONAL,
+        fractional_type=SegmentationFractionalTypeValues.OCCUPANCY,
+        max_fractional_value=1,
         segment_descriptions=[_segment(number, *place, maker) for number, place in enumerate(source.places, 1)],
         content_label="AI_SEGMENTATION",
         content_description="AI segmentation, not verified",
@@ -90,7 +96,7 @@ def build(source: Source, series_number: int, maker: Maker) -> hd.seg.Segmentati
     return segmentation
 
 
-def _segment(number: int, finding: Finding, region: Region, maker: Maker) -> SegmentDescription:
+def _segment(number: int, identifier: str, finding: Finding, region: Region, maker: Maker) -> SegmentDescription:
     term = TERMS.get(finding.name)
     side = to_dicom(SIDE_CODES[finding.side]) if finding.side else None
     model = maker.report.model
@@ -105,7 +111,7 @@ def _segment(number: int, finding: Finding, region: Region, maker: Maker) -> Seg
             name=model.name, family=codes.DCM.ArtificialIntelligence, version=model.version, source=MANUFACTURER
         ),
         tracking_uid=region.tracking_uid,
-        tracking_id=(label if term else "Finding"),
+        tracking_id=identifier,
         anatomic_regions=[to_dicom(term.site)] if term and term.site else None,
         display_color=hd.color.CIELabColor.from_rgb(*(term.colour if term else _COLOUR_WITHOUT_TERM)),
     )

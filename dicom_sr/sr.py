@@ -54,7 +54,7 @@ from dicom_sr.codes import (
     QUALITATIVE_EVALUATIONS,
     to_dicom,
 )
-from dicom_sr.identity import MANUFACTURER, Maker, device_uid, without_identity
+from dicom_sr.identity import MANUFACTURER, Maker, device_uid, tracking_identifier, without_identity
 from radiology.finding import Finding, Presence, Region
 from radiology.report import ModelIdentity, Report
 from radiology.study import Study
@@ -104,9 +104,10 @@ def _root(study: Study, report: Report) -> ContainerContentItem:
         group
         for number, finding in enumerate(report.findings, 1)
         for place, region in enumerate(finding.regions, 1)
-        for group in _group(study, report.model, finding, region, f"Finding {number}, place {place}")
+        for group in _group(study, report.model, finding, region, tracking_identifier(number, place))
     ]
-    root.ContentSequence.append(_container(codes.DCM.ImagingMeasurements, groups))
+    if groups:
+        root.ContentSequence.append(_container(codes.DCM.ImagingMeasurements, groups))
     root.ContentSequence.append(_container(QUALITATIVE_EVALUATIONS, _evaluations(report)))
     return root
 
@@ -178,7 +179,7 @@ def _evaluations(report: Report) -> Iterable[ContentItem]:
     yield summary
     for number, finding in enumerate(report.findings, 1):
         if not finding.regions:
-            yield _statement(finding, f"Finding {number}")
+            yield _statement(finding, tracking_identifier(number))
     if report.impression:
         yield TextContentItem(codes.DCM.Impression, report.impression, _CONTAINS)
     for sentence in report.withheld:
