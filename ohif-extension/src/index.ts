@@ -3,6 +3,7 @@
 import { getPanelModule } from './getPanelModule';
 import { EXTENSION_ID } from './id';
 import type { Host } from './ohif';
+import { prepareBoxes } from './services/boxes';
 import { Showing } from './services/showing';
 
 let showing: Showing | undefined;
@@ -10,6 +11,12 @@ let showing: Showing | undefined;
 export default {
   id: EXTENSION_ID,
   getPanelModule,
+  getCustomizationModule: () => [
+    {
+      name: 'default',
+      value: { onBeforeSRHydration: { value: prepareBoxes(imageId => window.cornerstone.metaData.get('imagePlaneModule', imageId)) } },
+    },
+  ],
 
   onModeEnter(host: Host): void {
     showing = new Showing(host);

@@ -40,8 +40,7 @@ export interface DisplaySet {
   /** SEG only. */
   referencedDisplaySetInstanceUID?: string | null;
   /** SR only: what it draws, and on which display set. */
-  measurements?: { loaded: boolean; displaySetInstanceUID?: string }[] | null;
-  isHydrated?: boolean;
+  measurements?: { loaded: boolean; TrackingUniqueIdentifier: string; imageId?: string }[] | null;
   load?(options: object): Promise<unknown>;
 }
 
@@ -58,6 +57,29 @@ export interface Measurement {
   displaySetInstanceUID: string;
 }
 
+export type Point = [number, number, number];
+
+/** Where an image is in the patient, in millimetres (PS3.3 C.7.6.2). */
+export interface ImagePlane {
+  imagePositionPatient: Point;
+  rowCosines: Point;
+  columnCosines: Point;
+  rowPixelSpacing: number | null;
+  columnPixelSpacing: number | null;
+}
+
+export interface BoxAnnotation {
+  data: { label?: string; isSightline?: boolean; handles: { points: Point[] } };
+}
+
+export type TextLines = (data: BoxAnnotation['data'], ...rest: unknown[]) => string[];
+
+/** An SR's measurements before they are drawn, by kind of annotation. */
+export interface Hydration {
+  displaySet: DisplaySet;
+  storedMeasurementByAnnotationType: Record<string, { TrackingUniqueIdentifier: string; annotation: BoxAnnotation }[]>;
+}
+
 export interface Services {
   displaySetService: PubSub<'DISPLAY_SETS_ADDED'> & {
     getActiveDisplaySets(): DisplaySet[];
@@ -72,6 +94,10 @@ export interface Services {
     getMeasurements(): Measurement[];
     jumpToMeasurement(viewportId: string, measurementUid: string): void;
   };
+  toolGroupService: {
+    getToolGroupIds(): string[];
+    getToolGroup(id: string): { getToolInstance(name: string): { configuration: { getTextLines: TextLines } } | undefined } | undefined;
+  };
   panelService: PubSub<'PANELS_CHANGED'> & { activatePanel(panelId: string, force: boolean): void };
   uiNotificationService: { show(notification: { title: string; message: string; type: 'warning' }): void };
 }
@@ -80,4 +106,11 @@ export interface Services {
 export interface Host {
   servicesManager: { services: Services };
   commandsManager: { runCommand(name: string, options: object): unknown };
+}
+
+declare global {
+  interface Window {
+    /** OHIF puts its rendering library here. */
+    cornerstone: { metaData: { get(kind: 'imagePlaneModule', imageId: string): ImagePlane | undefined } };
+  }
 }

@@ -5,6 +5,7 @@
 
 import { PANEL_ID } from '../id';
 import type { DisplaySet, Host, Subscription, Viewport } from '../ohif';
+import { captionBoxes } from './boxes';
 import { newestResults } from './results';
 
 export class Showing {
@@ -67,6 +68,7 @@ export class Showing {
     await report.load?.({});
     if (report.measurements?.length && report.measurements.every(measurement => measurement.loaded)) {
       this.hydrated.add(report.displaySetInstanceUID);
+      captionBoxes(this.host);
       this.host.commandsManager.runCommand('hydrateStructuredReport', { displaySetInstanceUID: report.displaySetInstanceUID });
     }
   }
