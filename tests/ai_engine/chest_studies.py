@@ -12,7 +12,7 @@ from radiology.study import Study
 from tests.ai_engine.conftest import chest
 from tests.dicom_sr.sources import ct_series, projections
 
-ROWS, COLUMNS = 96, 112
+ROWS, COLUMNS = 140, 140
 
 
 def radiographs(*views: str, modality: str = "DX") -> list[FileDataset]:
