@@ -41,6 +41,10 @@ _POLL_SECONDS = 0.25
 _ARRIVAL_SECONDS = 60
 
 
+app = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+
+
+@app.command()
 def main(
     once: Annotated[
         bool, typer.Option("--once", help="End when the results are in; 0 only if every study has a valid SR and SEG.")
@@ -59,6 +63,7 @@ def main(
         if fresh:
             _forget(settings)
         chosen = _own_studies(send) if send else studies.prepare(settings.data_folder, console)
+        console.print("Starting archive, listener, watcher, worker and viewer ...")
         with services.running(settings) as check:
             results = _read(settings, chosen, check, console)
             if json_file:
@@ -125,7 +130,7 @@ def _own_studies(folder: Path) -> list[DemoStudy]:
     return [DemoStudy(study_uid, description, folder, None) for study_uid, description in found.items()]
 
 
-def _read(settings: Settings, chosen: Sequence[DemoStudy], check: Callable[[], object], console: Console) -> list[Result]:
+def _read(settings: Settings, chosen: Sequence[DemoStudy], check: Callable[[], None], console: Console) -> list[Result]:
     """Send what has not been read yet, follow it until each study is done, and fetch the results from the archive."""
     ledger, pacs = Ledger.open(settings), Pacs.connect(settings.pacs)
     try:
@@ -148,7 +153,7 @@ def _is_read(job: Job | None) -> bool:
     return job is not None and job.state is JobState.DONE
 
 
-def _follow(ledger: Ledger, chosen: Sequence[DemoStudy], check: Callable[[], object], console: Console) -> None:
+def _follow(ledger: Ledger, chosen: Sequence[DemoStudy], check: Callable[[], None], console: Console) -> None:
     """Show a line per study until each has a final state, or never arrived."""
     started = time.monotonic()
     with show.Progress(console) as progress:
@@ -175,4 +180,4 @@ def _result(study: DemoStudy, job: Job | None, pacs: Pacs) -> Result:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    app()

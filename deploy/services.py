@@ -15,10 +15,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from xmlrpc.client import ServerProxy
 
@@ -31,6 +32,8 @@ from radiology.settings import Section, Settings
 
 _READY_SECONDS = 120
 _STOP_SECONDS = 60
+_STARTS_IN_FIVE_MINUTES = 4
+"""A service that was started this often is not coming up; its log says why."""
 _END_WITH_PARENT = ["setpriv", "--pdeathsig", "TERM"]
 
 
@@ -99,7 +102,7 @@ def refuse_taken_ports(settings: Settings) -> None:
 
 
 @contextmanager
-def running(settings: Settings) -> Iterator[Callable[[], object]]:
+def running(settings: Settings) -> Iterator[Callable[[], None]]:
     """Run all services while the body runs; they answer when the body begins, and are gone when this returns.
 
     Yields:
@@ -126,9 +129,10 @@ def running(settings: Settings) -> Iterator[Callable[[], object]]:
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # a Ctrl-C at the terminal reaches us alone, and we stop the services in order
         )
+        check = _Check(settings, supervisor, control)
         try:
-            _await_ready(settings, supervisor, control)
-            yield partial(_refuse_failed, settings, supervisor, control)
+            _await_ready(settings, check)
+            yield check
         finally:
             supervisor.terminate()
             try:
@@ -191,54 +195,54 @@ def _write_private(path: Path, text: str) -> None:
     path.write_text(text)
 
 
-def _await_ready(settings: Settings, supervisor: subprocess.Popen[bytes], control: Path) -> None:
-    """Return when every service runs and every port answers; ``ServiceError`` with the end of its log where one does not."""
+def _await_ready(settings: Settings, check: Callable[[], None]) -> None:
+    """Return when every port answers; ``ServiceError`` with the end of its log where a service does not start."""
     ports = [
         (settings.pacs.host, urlsplit(settings.pacs.orthanc_url).port or 80),
         (settings.listener.host, settings.listener.port),
         (settings.api.host, settings.api.port),
     ]
     deadline = time.monotonic() + _READY_SECONDS
-    waiting: list[str] = []
     while time.monotonic() < deadline:
-        states = _refuse_failed(settings, supervisor, control)
-        waiting = [name for name, state in states.items() if state != "RUNNING"]
-        if states and not waiting and all(_answers(*port) for port in ports):
+        check()
+        if all(_answers(*port) for port in ports):
             return
         time.sleep(0.2)
-    raise ServiceError(
-        f"The services did not answer within {_READY_SECONDS} s ({', '.join(waiting)}); see {settings.data_folder / 'logs'}."
-    )
+    raise ServiceError(f"The services did not answer within {_READY_SECONDS} s; {settings.data_folder / 'logs'} says why.")
 
 
-def _refuse_failed(settings: Settings, supervisor: subprocess.Popen[bytes], control: Path) -> dict[str, str]:
-    """Return the state of each service; ``ServiceError`` where one was given up, or the supervisor ended."""
-    if supervisor.poll() is not None:
-        raise ServiceError(f"The supervisor ended; {settings.data_folder / 'logs' / 'supervisor.log'} says why.")
-    states = _process_states(control) if control.exists() else {}
-    for name, state in states.items():
-        if state == "FATAL":
-            raise ServiceError(f"The service {name} does not start. The end of its log:\n{_log_end(settings, name)}")
-    return states
+class _Check:
+    """Asks the supervisor how the services are; raises ``ServiceError`` where one was given up or ends again and again."""
 
+    def __init__(self, settings: Settings, supervisor: subprocess.Popen[bytes], control: Path) -> None:
+        self._logs = settings.data_folder / "logs"
+        self._supervisor = supervisor
+        self._control = control
+        self._starts: dict[str, set[int]] = defaultdict(set)
 
-def _process_states(control: Path) -> dict[str, str]:
-    """Ask the supervisor for the state of each service: ``STARTING``, ``RUNNING``, ``BACKOFF``, ``FATAL`` ..."""
-    proxy = ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{control}"))
-    try:
-        processes = proxy.supervisor.getAllProcessInfo()
-    except (OSError, ValueError):  # it is not up yet
-        return {}
-    assert isinstance(processes, list)
-    return {str(process["name"]): str(process["statename"]) for process in processes if isinstance(process, dict)}
+    def __call__(self) -> None:
+        if self._supervisor.poll() is not None:
+            raise ServiceError(f"The supervisor ended; {self._logs / 'supervisor.log'} says why.")
+        for process in self._processes():
+            name, now = str(process["name"]), int(process["now"])
+            self._starts[name] = {start for start in (*self._starts[name], int(process["start"])) if now - start < 300}
+            if process["statename"] == "FATAL" or len(self._starts[name]) >= _STARTS_IN_FIVE_MINUTES:
+                raise ServiceError(f"The service {name} does not start. The end of its log:\n{self._log_end(name)}")
+
+    def _processes(self) -> list[dict[str, Any]]:
+        proxy = ServerProxy("http://127.0.0.1", transport=SupervisorTransport(None, None, f"unix://{self._control}"))
+        try:
+            processes: Any = proxy.supervisor.getAllProcessInfo()
+        except (OSError, ValueError):  # it is not up yet
+            return []
+        return list(processes)
+
+    def _log_end(self, name: str) -> str:
+        path = self._logs / f"{name}.log"
+        return "\n".join(path.read_text(errors="replace").splitlines()[-10:]) if path.exists() else "(no log)"
 
 
 def _answers(host: str, port: int) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex((host, port)) == 0
-
-
-def _log_end(settings: Settings, name: str) -> str:
-    path = settings.data_folder / "logs" / f"{name}.log"
-    return "\n".join(path.read_text(errors="replace").splitlines()[-10:]) if path.exists() else "(no log)"
