@@ -101,7 +101,7 @@ class Assistant:
         model, language, weights_hash = load_weights(folder)
         try:
             model.to(device)
-        except RuntimeError as error:
+        except (RuntimeError, AssertionError) as error:  # AssertionError: a torch that was built without that kind of device
             raise EngineError(f"The device {device} cannot be used ({error}); set engine.device to cpu.") from error
         return cls(model, language, maximum_new_tokens, weights_hash)
 

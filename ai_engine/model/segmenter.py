@@ -47,6 +47,8 @@ class Segmenter(nn.Module):
             logits [mask, row, column] on a grid over the whole picture, and the predicted IoU [mask], 0 to 1.
         """
         count = embeddings.shape[0]
+        if count == 0:  # a packed row without [SEG]; the decoder cannot reshape nothing
+            return features[0].new_zeros(0, *features[0].shape[-2:]), features[0].new_zeros(0)
         if image_index is None:
             image_index = torch.zeros(count, dtype=torch.long, device=embeddings.device)
         *finer, image = (level.index_select(0, image_index) for level in features)

@@ -18,7 +18,7 @@ from ai_engine.model.unified import UnifiedModel
 
 RIGHT_LUNG = (20, 10, 90, 50)
 LEFT_LUNG = (20, 62, 90, 102)
-NODULE = (40, 70, 56, 86)
+NODULE = (34, 64, 62, 92)
 REPORT = compose(
     [
         Step("lungs", (Part("right lung", RIGHT_LUNG), Part("left lung", LEFT_LUNG), Part("left nodule", NODULE)), "nodule on the left."),
@@ -37,14 +37,21 @@ def chest(rows: int, columns: int) -> NDArray[np.float32]:
     image = np.full((rows, columns), 1000.0, np.float32)
     for row0, column0, row1, column1 in (RIGHT_LUNG, LEFT_LUNG):
         image[(row >= row0) & (row < row1) & (column >= column0) & (column < column1)] = 200.0
-    image[(row - 48) ** 2 + (column - 78) ** 2 < 64] = 900.0
+    image[(row - 48) ** 2 + (column - 78) ** 2 < 14**2] = 900.0
     return image + np.float32(20) * np.sin(row + column).astype(np.float32)
 
 
-_ROW, _COLUMN = np.mgrid[:112, :112] + 0.5
+_row, _column = np.mgrid[:112, :112] + 0.5
+
+
+def _within(box: tuple[int, int, int, int]) -> NDArray[np.bool_]:
+    row0, column0, row1, column1 = box
+    return (row0 < _row) & (_row < row1) & (column0 < _column) & (_column < column1)
+
+
 TRUTH = (
-    (_ROW > RIGHT_LUNG[0]) & (_ROW < RIGHT_LUNG[2]) & (_COLUMN > RIGHT_LUNG[1]) & (_COLUMN < RIGHT_LUNG[3]),
-    (_ROW - 48) ** 2 + (_COLUMN - 78) ** 2 < 64,
+    _within(RIGHT_LUNG),
+    (_row - 48) ** 2 + (_column - 78) ** 2 < 14**2,
 )
 """The masks of REPORT's two marks on :func:`chest` of 112 x 112."""
 
@@ -75,17 +82,25 @@ def taught_assistant(tiny_language: Language) -> Assistant:
     patches = torch.from_numpy(mllm_input(frame.image(channels)))
     pixels = torch.from_numpy(segmenter_input(Letterbox.fit((112, 112), TINY.segmenter_size).image(channels)))[None]
     targets = torch.stack([torch.from_numpy(frame.mask_to_model(mask, TINY.mask_size)) for mask in TRUTH])
-    rows = []
-    for query in QUERIES.values():
-        prompt, answer = prompt_ids(tiny_language, TINY.visual_tokens, query), answer_ids(tiny_language, REPORT)
-        rows.append((torch.tensor(prompt + answer), len(prompt)))
-    optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for step in range(120):
-        ids, start = rows[step % len(rows)]
-        hidden = model(ids[None], model.positions(ids)[:, None], patches).hidden[0]
-        loss = functional.cross_entropy(model.logits(hidden[start - 1 : -1]), ids[start:])
-        logits, iou = model.decode_masks(model.encode_image(pixels), model.project(hidden[ids == tiny_language.seg]))
-        loss = loss + functional.binary_cross_entropy_with_logits(logits, targets) + functional.mse_loss(iou, torch.ones_like(iou))
+    answer = answer_ids(tiny_language, REPORT)
+    samples = [torch.tensor(prompt_ids(tiny_language, TINY.visual_tokens, query) + answer) for query in QUERIES.values()]
+    row = torch.cat(samples)[None]
+    positions = torch.cat([model.positions(sample) for sample in samples], 1)[:, None]
+    answered = torch.cat([torch.arange(len(sample)) >= len(sample) - len(answer) for sample in samples])
+    optimiser = torch.optim.AdamW(model.mllm.parameters(), lr=4e-3)
+    for _ in range(70):
+        hidden = model(row, positions, patches.repeat(len(samples), 1)).hidden[0]
+        loss = functional.cross_entropy(model.logits(hidden[:-1][answered[1:]]), row[0, 1:][answered[1:]])
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    with torch.no_grad():
+        hidden = model(row, positions, patches.repeat(len(samples), 1)).hidden[0]
+    states = hidden[row[0] == tiny_language.seg].split(len(TRUTH))
+    optimiser = torch.optim.AdamW([*model.seg_projector.parameters(), *model.grounding_encoder.parameters()], lr=2e-3)
+    for step in range(130):
+        logits, iou = model.decode_masks(model.encode_image(pixels), model.project(states[step % len(states)]))
+        loss = functional.binary_cross_entropy_with_logits(logits, targets) + functional.mse_loss(iou, torch.ones_like(iou))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
