@@ -1,0 +1,206 @@
+"""A job goes from the queue to results in a real archive, and every failure ends in a state with a sentence."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from pydicom import Dataset
+from pydicom.dataset import FileDataset
+
+import dicom_sr
+from ai_engine.engine import Engine
+from ai_engine.model.assistant import Assistant
+from ai_engine.model.language import Language
+from ai_engine.model.unified import UnifiedModel
+from ai_engine.worker.reading import read_study
+from ai_engine.worker.tasks import record_failure
+from connector.ledger import Ledger
+from connector.pacs import Pacs
+from radiology.jobs import Job, JobState
+from radiology.report import ModelIdentity
+from radiology.settings import LedgerSettings
+from radiology.study import digest
+from tests.ai_engine.chest_studies import ct, radiographs
+from tests.orthanc import Orthanc
+
+IDENTITY = ModelIdentity("sightline-tiny", "0", "0" * 64)
+
+
+@pytest.fixture
+def ledger(tmp_path: object) -> Iterator[Ledger]:
+    ledger = Ledger(f"sqlite:///{tmp_path}/ledger.sqlite", LedgerSettings(maximum_attempts=2, retry_seconds=10))
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def pacs(orthanc: Orthanc) -> Pacs:
+    return Pacs.connect(orthanc.settings.pacs)
+
+
+@pytest.fixture
+def engine(taught_assistant: Assistant) -> Engine:
+    return Engine(taught_assistant, IDENTITY, maximum_key_slices=2)
+
+
+def queued(ledger: Ledger, instances: list[FileDataset]) -> int:
+    job = ledger.arriving(instances[0].StudyInstanceUID, "DX CHEST", "Coming.")
+    return ledger.queue(job.job_id, digest(str(i.SOPInstanceUID) for i in instances), "Quiet.").job_id
+
+
+@pytest.fixture
+def read(ledger: Ledger, pacs: Pacs, engine: Engine) -> Callable[[list[FileDataset]], Job]:
+    """Store a study in the archive, queue it, and have it read."""
+
+    def store_and_read(instances: list[FileDataset]) -> Job:
+        pacs.store(instances)
+        job = read_study(queued(ledger, instances), "worker-1", ledger, pacs, engine)
+        assert job is not None
+        return job
+
+    return store_and_read
+
+
+@pytest.mark.parametrize(
+    "study", [lambda: radiographs("PA"), lambda: radiographs("PA", modality="CR"), lambda: ct(4)], ids=["DX", "CR", "CT"]
+)
+def test_a_study_is_read_and_its_results_are_in_the_archive(
+    read: Callable[[list[FileDataset]], Job], pacs: Pacs, ledger: Ledger, study: Callable[[], list[FileDataset]]
+) -> None:
+    instances = study()
+    job = read(instances)
+    assert job.state is JobState.DONE, job.reason
+    results = pacs.results(job.study_uid)
+    assert {str(result.SOPInstanceUID) for result in results} == set(job.result_uids)
+    assert sorted(result.Modality for result in results) == ["SEG", "SR"]
+    report = dicom_sr.read(results, pacs.fetch(job.study_uid))
+    assert [finding.name for finding in report.findings] == ["lung", "nodule", "pleural effusion"]
+    assert report.instance_uids == tuple(sorted(str(instance.SOPInstanceUID) for instance in instances))
+    assert report.model.weights_hash == job.weights_hash == IDENTITY.weights_hash
+    assert set(job.parts) == {"queue", "fetch", "load", "model", "write", "store"}
+    assert all(seconds >= 0 for seconds in job.parts.values())
+
+
+def test_a_job_that_runs_twice_stores_nothing_twice(
+    read: Callable[[list[FileDataset]], Job], ledger: Ledger, pacs: Pacs, engine: Engine
+) -> None:
+    instances = radiographs("PA")
+    first = read(instances)
+    count = pacs.count(first.study_uid)
+    second = read_study(queued(ledger, instances), "worker-2", ledger, pacs, engine)
+    assert second is not None
+    assert (second.state, second.revision, second.result_uids) == (JobState.DONE, 1, first.result_uids)
+    assert pacs.count(first.study_uid) == count
+
+
+def test_a_job_that_another_worker_has_is_left_alone(ledger: Ledger, pacs: Pacs, engine: Engine) -> None:
+    job_id = queued(ledger, radiographs("PA"))
+    ledger.take(job_id, "worker-1")
+    assert read_study(job_id, "worker-2", ledger, pacs, engine) is None
+    assert read_study(404, "worker-2", ledger, pacs, engine) is None
+
+
+def test_an_archive_that_is_away_is_tried_again_and_the_study_is_read_once_it_is_back(
+    start_orthanc: Callable[[], Orthanc], ledger: Ledger, engine: Engine
+) -> None:
+    orthanc = start_orthanc()
+    pacs = Pacs.connect(orthanc.settings.pacs)
+    instances = radiographs("PA")
+    pacs.store(instances)
+    job_id = queued(ledger, instances)
+    orthanc.stop()
+    job = read_study(job_id, "worker-1", ledger, pacs, engine)
+    assert job is not None
+    assert job.state is JobState.QUEUED
+    assert "does not answer" in job.reason
+    orthanc.start()
+    assert job_id in ledger.sweep(datetime.now(UTC) + timedelta(minutes=1))
+    job = read_study(job_id, "worker-1", ledger, pacs, engine)
+    assert job is not None
+    assert (job.state, job.attempts) == (JobState.DONE, 2)
+
+
+def test_a_study_that_the_archive_does_not_hold_is_failed(ledger: Ledger, pacs: Pacs, engine: Engine) -> None:
+    job = read_study(queued(ledger, radiographs("PA")), "worker-1", ledger, pacs, engine)
+    assert job is not None
+    assert job.state is JobState.FAILED
+    assert "send it again" in job.reason
+
+
+def without(keyword: str, instances: list[FileDataset]) -> list[FileDataset]:
+    for instance in instances:
+        delattr(instance, keyword)
+    return instances
+
+
+def turned(instances: list[FileDataset]) -> list[FileDataset]:
+    instances[-1].ImageOrientationPatient = [1, 0, 0, 0, 0, -1]
+    return instances
+
+
+@pytest.mark.parametrize(
+    ("study", "reason"),
+    [
+        (lambda: without("PixelSpacing", ct(3)), "PixelSpacing"),
+        (lambda: turned(ct(3)), "mixes orientations"),
+        (lambda: radiographs("LL"), "only frontal views"),
+        (lambda: mammogram(), "no CR, DX or CT series"),
+    ],
+    ids=["no pixel spacing", "mixed orientations", "lateral view", "other modality"],
+)
+def test_what_the_model_cannot_read_is_refused_with_the_reason(
+    read: Callable[[list[FileDataset]], Job], pacs: Pacs, study: Callable[[], list[FileDataset]], reason: str
+) -> None:
+    job = read(study())
+    assert job.state is JobState.REFUSED
+    assert reason in job.reason
+    assert pacs.results(job.study_uid) == []
+
+
+def mammogram() -> list[FileDataset]:
+    films = radiographs("PA")
+    films[0].Modality = "MG"
+    return films
+
+
+def test_a_localizer_beside_a_ct_does_not_stop_it(read: Callable[[list[FileDataset]], Job]) -> None:
+    slices, localizer = ct(4), turned(ct(2))
+    for number, instance in enumerate(localizer):
+        instance.StudyInstanceUID = slices[0].StudyInstanceUID
+        instance.SeriesNumber = 2 + number
+    job = read([*slices, *localizer])
+    assert job.state is JobState.DONE, job.reason
+
+
+def test_an_unreadable_answer_fails_the_job_stores_nothing_and_is_kept_for_the_administrator(
+    tiny_model: UnifiedModel, tiny_language: Language, ledger: Ledger, pacs: Pacs
+) -> None:
+    instances = radiographs("PA")
+    pacs.store(instances)
+    babbler = Engine(Assistant(tiny_model, tiny_language, maximum_new_tokens=20), IDENTITY, maximum_key_slices=2)
+    job = read_study(queued(ledger, instances), "worker-1", ledger, pacs, babbler)
+    assert job is not None
+    assert job.state is JobState.FAILED
+    assert "answer cannot be used" in job.reason
+    assert ledger.raw_answer(job.job_id)
+    assert pacs.results(job.study_uid) == []
+
+
+def test_an_unforeseen_failure_is_recorded_without_its_words(ledger: Ledger) -> None:
+    job_id = queued(ledger, radiographs("PA"))
+    ledger.take(job_id, "worker-1")
+    record_failure(job_id, "worker-1", ledger, ValueError("Patient Name: DOE^JANE"))
+    job = ledger.job(job_id)
+    assert job is not None
+    assert job.state is JobState.FAILED
+    assert "unexpected ValueError" in job.reason
+    assert "DOE" not in job.reason
+
+
+def test_the_ledger_and_the_results_reasons_hold_nothing_of_the_patient(read: Callable[[list[FileDataset]], Job], ledger: Ledger) -> None:
+    films: list[Dataset] = list(radiographs("PA"))
+    films[0].PatientName, films[0].PatientID = "DOE^JANE", "SECRET-ID"
+    job = read(films)  # type: ignore[arg-type]
+    written = repr(job) + repr(ledger.history(job.job_id))
+    assert "DOE" not in written
+    assert "SECRET-ID" not in written
