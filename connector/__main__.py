@@ -4,12 +4,14 @@
     sightline status [STUDY]                    what is known of each study, or every step of one
     sightline send FOLDER                       send a folder of DICOM files to the listener
     sightline retry STUDY                       try a failed or refused study again
+    sightline openapi                           the description of the HTTP API
 
 Errors are one sentence on standard error and a non-zero exit status.
 """
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 from datetime import UTC, datetime
@@ -108,6 +110,12 @@ def retry(study_uid: Annotated[str, typer.Argument(metavar="STUDY", help="Study 
     """Try a failed or refused study again."""
     job = Ledger.open(_settings()).retry(study_uid)
     typer.echo(f"Study {job.study_uid} is {job.state}: {job.reason}")
+
+
+@app.command()
+def openapi() -> None:
+    """Print the description of the HTTP API (OpenAPI, JSON)."""
+    typer.echo(json.dumps(create_app(_settings()).openapi(), indent=2))
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import httpx
 from fastapi import APIRouter, FastAPI, HTTPException, Request
@@ -113,7 +114,7 @@ def archive_window(settings: PacsSettings) -> APIRouter:
         query = decode_separators(request.url.query)
         if not _RESOURCE.fullmatch(resource):
             raise HTTPException(404, "Only studies, and what is in them, can be seen from here.")
-        if _JPEG_LS.search(f"{request.headers.get('accept', '')} {query}"):
+        if _JPEG_LS.search(f"{request.headers.get('accept', '')} {unquote(query)}"):
             raise HTTPException(406, "JPEG-LS is not offered; ask for another transfer syntax.")
         client: httpx.AsyncClient = request.app.state.archive
         asked = client.build_request(
@@ -122,8 +123,8 @@ def archive_window(settings: PacsSettings) -> APIRouter:
             headers={
                 "Accept": request.headers.get("accept", "*/*"),
                 "Accept-Encoding": request.headers.get("accept-encoding", "identity"),
-                # The archive writes the addresses of bulk data with this.
-                "Forwarded": f'for="{_host(request)}";host="{request.url.netloc}";proto={request.url.scheme}',
+                # The archive writes the addresses of bulk data with this; without RFC 7239's quotes, which Orthanc would copy.
+                "Forwarded": f"host={request.url.netloc};proto={request.url.scheme}",
             },
         )
         try:
@@ -169,10 +170,6 @@ def decode_separators(query: str) -> str:
     for code, character in (("%2C", ","), ("%5E", "^"), ("%2A", "*")):
         query = query.replace(code, character).replace(code.lower(), character)
     return query
-
-
-def _host(request: Request) -> str:
-    return request.client.host if request.client else "unknown"
 
 
 class _Files(StaticFiles):

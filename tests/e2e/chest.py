@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from radiology.study import Study
 from tests.dicom_sr.sources import ct_series, projections
 
 MODEL = ModelIdentity("Sightline small", "1", "ab" * 32)
+STARTED = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
 
 
 def ct_study(slices: int = 24, size: int = 96) -> list[FileDataset]:
@@ -37,7 +38,7 @@ def ct_nodule(slices: int = 24, size: int = 96) -> NDArray[np.bool_]:
     return np.asarray(((slice_ - 15) * 2) ** 2 + (row - 44) ** 2 + (column - 30) ** 2 <= 25)
 
 
-def ct_report(study: Study) -> Report:
+def ct_report(study: Study, later: timedelta = timedelta(), impression: str = "A nodule in the right lung.") -> Report:
     """Nodule (with mask), an effusion that is flagged, and a negative statement."""
     series = study.series[0]
     nodule = Region.from_mask(series.series_uid, ct_nodule(), 0.91)
@@ -55,7 +56,9 @@ def ct_report(study: Study) -> Report:
             flags=("The mask fills only a small part of its box.",),
         ),
         Finding("pneumothorax", "No pneumothorax.", Presence.ABSENT, confidence=0.8),
+        impression=impression,
         withheld=("One sentence was withheld: its side and the side of its mask disagree.",),
+        started=STARTED + later,
     )
 
 
@@ -83,13 +86,13 @@ def radiograph_report(study: Study) -> Report:
         study,
         Finding("nodule", "A nodule in the right upper lung.", side=Side.RIGHT, confidence=0.9, regions=(nodule,)),
         Finding("pneumothorax", "No pneumothorax.", Presence.ABSENT, confidence=0.8),
+        impression="A nodule in the right upper lung.",
     )
 
 
-def _report(study: Study, *findings: Finding, withheld: tuple[str, ...] = ()) -> Report:
+def _report(study: Study, *findings: Finding, impression: str, withheld: tuple[str, ...] = (), started: datetime = STARTED) -> Report:
     uids = sorted(uid for series in study.series for uid in series.instance_uids)
-    started = datetime(2026, 5, 6, 7, 8, 9, tzinfo=UTC)
-    return Report(study.study_uid, findings, findings[0].sentence, MODEL, started, tuple(uids), withheld)
+    return Report(study.study_uid, findings, impression, MODEL, started, tuple(uids), withheld)
 
 
 def _fill(image: FileDataset, pixels: NDArray[np.float64], study_uid: str) -> None:

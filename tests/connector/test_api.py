@@ -1,0 +1,172 @@
+"""The HTTP API over a real archive: jobs, a study's report read back from our SR and SEG, health, and errors as problems."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+import dicom_sr
+from connector.api import create_app
+from connector.ledger import Ledger, Outcome
+from connector.pacs import Pacs
+from radiology.jobs import JobState
+from radiology.settings import QueueSettings, Settings
+from tests.e2e import chest
+from tests.orthanc import Orthanc, free_port
+
+EXTENSION = Path(__file__).parents[2] / "ohif-extension"
+
+
+@pytest.fixture
+def settings(orthanc: Orthanc, tmp_path: Path) -> Settings:
+    return orthanc.settings.model_copy(update={"data_folder": tmp_path})
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    ledger = Ledger.open(settings)
+    yield ledger
+    ledger.close()
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
+        yield client
+
+
+@pytest.fixture
+def ct_in_archive(settings: Settings) -> str:
+    """A CT study with the SR and SEG of its report; returns its UID."""
+    pacs = Pacs.connect(settings.pacs)
+    images = chest.ct_study()
+    pacs.store(images)
+    study = pacs.fetch(images[0].StudyInstanceUID)
+    pacs.store(dicom_sr.write(study, chest.ct_report(study)))
+    return study.study_uid
+
+
+def test_jobs_are_listed_newest_first_with_their_reasons(client: TestClient, ledger: Ledger) -> None:
+    ledger.arriving("1.2.3", "CT CHEST, 24 images", "3 images so far.")
+    ledger.refuse(ledger.arriving("1.2.4", "US, 1 image", "1 image.").job_id, "Modality US is not read.")
+    jobs = client.get("/api/v1/jobs").json()
+    assert [(job["study_uid"], job["state"], job["reason"]) for job in jobs] == [
+        ("1.2.4", "refused", "Modality US is not read."),
+        ("1.2.3", "arriving", "3 images so far."),
+    ]
+    assert [job["study_uid"] for job in client.get("/api/v1/jobs", params={"state": "arriving"}).json()] == ["1.2.3"]
+
+
+def test_a_job_tells_every_step_that_it_took(client: TestClient, ledger: Ledger) -> None:
+    job = ledger.arriving("1.2.3", "CT CHEST, 24 images", "First image.")
+    ledger.queue(job.job_id, "d" * 64, "Quiet for 5 s.")
+    ledger.take(job.job_id, "worker")
+    ledger.finish(job.job_id, "worker", JobState.DONE, "2 results stored.", Outcome("ab" * 32, ("1.9.1", "1.9.2"), {"model": 1.5}))
+    told = client.get(f"/api/v1/jobs/{job.job_id}").json()
+    assert [step["target"] for step in told["history"]] == ["arriving", "queued", "running", "done"]
+    assert told["result_uids"] == ["1.9.1", "1.9.2"]
+    assert told["parts"] == {"model": 1.5}
+
+
+def test_a_report_is_read_back_from_the_archive(client: TestClient, ct_in_archive: str) -> None:
+    told = client.get(f"/api/v1/studies/{ct_in_archive}/report").json()
+    assert "not verified" in told["notice"]
+    assert told["state"] is None, "this installation never had a job for it"
+    nodule, effusion, pneumothorax = told["report"]["findings"]
+    (place,) = nodule["places"]
+    assert (nodule["sentence"], nodule["side"], nodule["presence"]) == ("A nodule in the right lung.", "right", "present")
+    assert place["start"] == [13, 39, 25]
+    assert place["stop"] == [18, 50, 36]
+    assert place["instance_uid"] == "2.25.2000.1.16", "the slice that shows most of the nodule"
+    assert effusion["flags"] == ["The mask fills only a small part of its box."]
+    assert (pneumothorax["presence"], pneumothorax["places"]) == ("absent", [])
+    assert told["report"]["withheld"] == ["One sentence was withheld: its side and the side of its mask disagree."]
+    assert told["report"]["model"]["weights_hash"] == chest.MODEL.weights_hash
+
+
+def test_of_two_readings_the_newest_is_told(client: TestClient, ct_in_archive: str, settings: Settings) -> None:
+    pacs = Pacs.connect(settings.pacs)
+    study = pacs.fetch(ct_in_archive)
+    later = chest.ct_report(study, later=timedelta(hours=1), impression="Read again.")
+    pacs.store(dicom_sr.write(study, later, revision=1))
+    assert client.get(f"/api/v1/studies/{ct_in_archive}/report").json()["report"]["impression"] == "Read again."
+
+
+def test_a_study_without_a_report_has_a_state_and_a_reason(client: TestClient, ledger: Ledger) -> None:
+    job = ledger.arriving("1.2.3", "CT CHEST, 24 images", "First image.")
+    ledger.refuse(job.job_id, "Series 1.2.3.4 has unevenly spaced slices.")
+    told = client.get("/api/v1/studies/1.2.3/report").json()
+    assert told["report"] is None
+    assert (told["state"], told["reason"]) == ("refused", "Series 1.2.3.4 has unevenly spaced slices.")
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/v1/studies/1.2.3/report", 404),
+        ("/api/v1/studies/1.2.x/report", 422),
+        ("/api/v1/studies/" + "1." * 40 + "1/report", 422),
+        ("/api/v1/jobs/7", 404),
+        ("/api/v1/jobs/seven", 422),
+        ("/api/v1/jobs?limit=0", 422),
+        ("/api/v1/nothing", 404),
+        ("/api/v2/jobs", 404),
+    ],
+)
+def test_errors_are_problem_documents(client: TestClient, path: str, status: int) -> None:
+    answer = client.get(path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["status"] == status
+    assert answer.json()["detail"]
+
+
+def test_an_archive_that_is_away_is_said(settings: Settings) -> None:
+    away = settings.pacs.model_copy(update={"dicomweb_url": f"http://127.0.0.1:{free_port()}/dicom-web"})
+    with TestClient(create_app(settings.model_copy(update={"pacs": away})), base_url="http://127.0.0.1") as client:
+        answer = client.get("/api/v1/studies/1.2.3/report")
+        assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+        health = client.get("/api/v1/health")
+        assert health.status_code == 503
+        assert not health.json()["archive"]["ok"]
+        assert "does not answer" in health.json()["archive"]["why"]
+        assert health.json()["ledger"]["ok"]
+
+
+def test_health_looks_at_archive_ledger_queue_and_disk(client: TestClient, settings: Settings) -> None:
+    health = client.get("/api/v1/health")
+    assert health.status_code == 200
+    assert health.json() == {"ok": True} | {part: {"ok": True, "why": ""} for part in ("archive", "ledger", "queue", "disk")}
+    narrow = settings.model_copy(
+        update={
+            "listener": settings.listener.model_copy(update={"minimum_free_bytes": 1 << 60}),
+            "queue": QueueSettings(broker_url=f"redis://127.0.0.1:{free_port()}/0"),
+        }
+    )
+    with TestClient(create_app(narrow), base_url="http://127.0.0.1") as narrow_client:
+        told = narrow_client.get("/api/v1/health").json()
+    assert "free" in told["disk"]["why"]
+    assert "cannot be reached" in told["queue"]["why"]
+
+
+def test_other_host_names_are_refused(client: TestClient) -> None:
+    assert client.get("/api/v1/jobs", headers={"Host": "evil.example"}).status_code == 400
+
+
+def test_nothing_can_be_changed(client: TestClient) -> None:
+    paths = client.get("/api/v1/openapi.json").json()["paths"]
+    assert {method for path in paths.values() for method in path} == {"get"}
+
+
+def test_the_extensions_types_are_those_of_the_api(client: TestClient, tmp_path: Path) -> None:
+    (tmp_path / "openapi.json").write_text(json.dumps(client.get("/api/v1/openapi.json").json()))
+    generator = EXTENSION / "node_modules" / ".bin" / "openapi-typescript"
+    assert generator.exists(), "run: npm ci --prefix ohif-extension"
+    subprocess.run([generator, tmp_path / "openapi.json", "--output", tmp_path / "types.ts"], check=True, capture_output=True)
+    assert (tmp_path / "types.ts").read_text() == (EXTENSION / "src" / "types.ts").read_text(), (
+        "run in ohif-extension, with the virtual environment active: npm run types"
+    )
