@@ -1,13 +1,14 @@
 """Forwarding: from the spool to the archive, by C-STORE, as often as it takes.
 
 A file leaves the spool when the archive has answered for it. An archive that is down, or has no room, is tried again with a
-growing pause; what it will never take (it does not know the class, or cannot read the file) is set aside, so that nothing
-waits behind it.
+growing pause; what it will not take (it does not know the class, cannot read the file, or hangs up on it again and again) is
+set aside, so that nothing waits behind it.
 """
 
 from __future__ import annotations
 
 import socket
+from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from pathlib import Path
@@ -28,6 +29,7 @@ _CONTEXTS_IN_AN_ASSOCIATION = 128
 _SUCCESS_OR_WARNING = frozenset({0x0000, 0xB000, 0xB006, 0xB007})
 _LONGEST_PAUSE_SECONDS = 30.0
 _LOOK_SECONDS = 1.0
+_HANG_UPS = 3
 
 _log = structlog.get_logger()
 
@@ -39,6 +41,7 @@ class Forwarder:
         self._pacs = settings.pacs
         self._spool = spool
         self._wake, self._stop = Event(), Event()
+        self._hung_up: Counter[Path] = Counter()
         self._thread = Thread(target=self._run, name="forwarder")
         _config.STORE_SEND_CHUNKED_DATASET = True  # bytes as they are in the file, which is never decoded
         self._entity = AE(settings.listener.ae_title)
@@ -53,6 +56,11 @@ class Forwarder:
         self._stop.set()
         self._wake.set()
         self._thread.join()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs; a listener without it would only collect."""
+        return self._thread.is_alive()
 
     def wake(self) -> None:
         """Say that there may be something to forward."""
@@ -100,12 +108,18 @@ class Forwarder:
         raise PacsUnreachable(f"The archive does not answer at {self._pacs.host}:{self._pacs.port}; see that it runs.")
 
     def _send(self, association: Any, path: Path) -> None:
+        if not association.is_established:
+            raise PacsUnreachable("The archive ended the association; it is called again.")
         try:
             status = association.send_c_store(path).get("Status")
-        except RuntimeError as error:  # the association ended meanwhile
-            raise PacsUnreachable("The archive ended the association; it is called again.") from error
+        except (ValueError, AttributeError) as error:
+            self._set_aside(path, f"it cannot be sent: {error}")
+            return
         if status is None:
-            raise PacsUnreachable("The archive did not answer within the time-out; it is called again.")
+            self._hung_up[path] += 1
+            if self._hung_up[path] == _HANG_UPS:
+                self._set_aside(path, f"the archive hung up on it {_HANG_UPS} times")
+            raise PacsUnreachable("The archive hung up, or did not answer in time; it is called again.")
         if status in _SUCCESS_OR_WARNING:
             self._spool.forwarded(path)
         elif status & 0xFF00 == 0xA700:
@@ -114,6 +128,7 @@ class Forwarder:
             self._set_aside(path, f"the archive answered 0x{status:04X}")
 
     def _set_aside(self, path: Path, reason: str) -> None:
+        del self._hung_up[path]
         self._spool.refuse(path)
         _log.error("instance set aside", study_uid=path.parent.name, instance_uid=path.stem, reason=reason)
 

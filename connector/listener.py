@@ -209,6 +209,8 @@ def run(settings: Settings) -> None:
         with Listener(settings.listener, spool, tell) as listener:
             _log.info("listening", host=settings.listener.host, port=settings.listener.port, ae_title=settings.listener.ae_title)
             while not stop.is_set():
+                if not forwarder.alive:
+                    raise SightlineError("Forwarding has stopped by an error; the listener is to be started again.")
                 news.wait(_ANNOUNCE_SECONDS)
                 news.clear()
                 try:

@@ -1,7 +1,8 @@
 """The spool: instances that a sender was told are safe, until the archive has them.
 
     spool/incoming/   bytes being written; whatever lies here when the listener starts was never acknowledged
-    spool/waiting/    <study UID>/<SOP Instance UID>.dcm, complete and on disk, to be forwarded
+    spool/waiting/    <study UID>/<SOP Instance UID>.dcm, complete and on disk, to be forwarded;
+                      <SOP Instance UID>~<number>.dcm where the same UID came again with other bytes
     spool/refused/    the same, for what the archive will not take
 
 A file counts once it is in ``waiting``: it is written elsewhere on the same volume, synced and then renamed, so a crash
@@ -13,6 +14,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -47,13 +49,18 @@ class Spool:
         """
         if not (is_uid(study_uid) and is_uid(instance_uid)):
             raise ValueError("A file is named by UIDs only.")
+        target = self._waiting / study_uid / f"{instance_uid}.dcm"
+        with suppress(FileNotFoundError):
+            if target.read_bytes() == content:
+                return target
+            target = target.with_stem(f"{instance_uid}~{uuid4().int}")  # the archive decides which one it believes
         part = self._incoming / uuid4().hex
         try:
             with part.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            return self._move(part, self._waiting / study_uid / f"{instance_uid}.dcm")
+            return self._move(part, target)
         finally:
             part.unlink(missing_ok=True)
 

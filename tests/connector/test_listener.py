@@ -5,24 +5,21 @@ import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import nullcontext, suppress
+from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
-from pydicom.filereader import read_file_meta_info
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, generate_uid
-from pynetdicom import AE, build_context
-from pynetdicom.dsutils import split_dataset
-from pynetdicom.sop_class import Verification
 
 from connector.listener import Listener
 from connector.spool import Spool
 from radiology.errors import SightlineError
 from radiology.settings import ListenerSettings
+from tests.connector.modality import associate, data_set, send
 from tests.connector.samples import CT_IMAGE, ct_series, radiograph, strings_of_the_patient
 from tests.connector.waiting import until
 from tests.orthanc import free_port
@@ -72,28 +69,6 @@ def spool(_spool: Spool) -> Spool:
     return _spool
 
 
-def associate(settings: ListenerSettings, *kinds: tuple[str, str], calling: str = "MODALITY", called: str = "") -> Any:
-    caller = AE(calling)
-    contexts = [build_context(sop_class, syntax) for sop_class, syntax in kinds] or [build_context(Verification)]
-    return caller.associate(settings.host, settings.port, contexts=contexts, ae_title=called or settings.ae_title)
-
-
-def send(settings: ListenerSettings, instance: Dataset | Path) -> int:
-    """C-STORE one instance; a file is sent as its bytes are."""
-    meta = read_file_meta_info(instance) if isinstance(instance, Path) else instance.file_meta
-    association = associate(settings, (meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID))
-    assert association.is_established
-    try:
-        return int(association.send_c_store(instance).Status)
-    finally:
-        association.release()
-
-
-def data_set(path: Path) -> bytes:
-    """The bytes after the file meta information."""
-    return path.read_bytes()[split_dataset(path)[1] :]
-
-
 def test_it_answers_an_echo(listener: Listener, settings: ListenerSettings) -> None:
     association = associate(settings)
     assert association.send_c_echo().Status == 0x0000
@@ -124,6 +99,14 @@ def test_an_instance_sent_twice_is_kept_once(listener: Listener, settings: Liste
     instance = radiograph(generate_uid())
     assert [send(settings, instance), send(settings, instance)] == [0x0000, 0x0000]
     assert len(spool.waiting()) == 1
+
+
+def test_the_same_uid_with_other_pixels_replaces_nothing(listener: Listener, settings: ListenerSettings, spool: Spool) -> None:
+    first = radiograph(generate_uid())
+    second = deepcopy(first)
+    second.PixelData = bytes(128)
+    assert [send(settings, first), send(settings, second)] == [0x0000, 0x0000]
+    assert [dcmread(path).PixelData for path in spool.waiting()] == [first.PixelData, second.PixelData]
 
 
 def test_who_calls_by_another_name_is_rejected(spool: Spool) -> None:

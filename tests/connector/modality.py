@@ -1,0 +1,51 @@
+"""A modality: it calls the listener and sends, one instance or many, bytes as they are."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.filereader import read_file_meta_info
+from pynetdicom import AE, build_context
+from pynetdicom.dsutils import split_dataset
+from pynetdicom.sop_class import Verification
+
+from radiology.settings import ListenerSettings
+
+
+def associate(settings: ListenerSettings, *kinds: tuple[str, str], calling: str = "MODALITY", called: str = "") -> Any:
+    caller = AE(calling)
+    contexts = [build_context(sop_class, syntax) for sop_class, syntax in kinds] or [build_context(Verification)]
+    return caller.associate(settings.host, settings.port, contexts=contexts, ae_title=called or settings.ae_title)
+
+
+def send(settings: ListenerSettings, instance: Dataset | Path) -> int:
+    """C-STORE one instance; a file is sent as its bytes are."""
+    meta = read_file_meta_info(instance) if isinstance(instance, Path) else instance.file_meta
+    association = associate(settings, (meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID))
+    assert association.is_established
+    try:
+        return int(association.send_c_store(instance).Status)
+    finally:
+        association.release()
+
+
+def send_all(settings: ListenerSettings, instances: Sequence[Dataset]) -> list[int]:
+    """C-STORE instances over one association; statuses until it ends."""
+    kinds = {(each.SOPClassUID, each.file_meta.TransferSyntaxUID) for each in instances}
+    association = associate(settings, *kinds)
+    statuses = []
+    for each in instances:
+        if not association.is_established:
+            break
+        status = association.send_c_store(each).get("Status")
+        if status is None:
+            break
+        statuses.append(int(status))
+    association.release()
+    return statuses
+
+
+def data_set(path: Path) -> bytes:
+    """The bytes after the file meta information."""
+    return path.read_bytes()[split_dataset(path)[1] :]
