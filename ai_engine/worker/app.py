@@ -10,6 +10,7 @@ import structlog
 from pydantic import ValidationError
 
 from ai_engine.engine import Engine
+from ai_engine.worker.reading import Worker
 from ai_engine.worker.tasks import register
 from connector.ledger import MODEL_IN_USE, Ledger
 from connector.pacs import Pacs
@@ -39,7 +40,7 @@ def run(settings: Settings) -> None:
     engine = Engine.load(settings.engine)
     ledger.remember(MODEL_IN_USE, engine.identity.weights_hash)
     app = celery_app(settings)
-    worker = f"{socket.gethostname()}:{os.getpid()}"
-    register(app, worker, ledger, Pacs.connect(settings.pacs), engine)
-    _log.info("ready", worker=worker, model=engine.identity.name, weights_hash=engine.identity.weights_hash)
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    register(app, Worker(name, ledger, Pacs.connect(settings.pacs), engine, settings.watcher))
+    _log.info("ready", worker=name, model=engine.identity.name, weights_hash=engine.identity.weights_hash)
     app.worker_main(["worker", "--pool=solo", "--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"])

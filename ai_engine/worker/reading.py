@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
@@ -18,6 +19,7 @@ import dicom_sr
 from ai_engine.engine import Engine
 from connector.ledger import Ledger, Outcome
 from connector.pacs import Pacs
+from connector.routing import route
 from radiology import image
 from radiology.errors import (
     EngineError,
@@ -31,56 +33,71 @@ from radiology.errors import (
 )
 from radiology.image import PROJECTION_MODALITIES, Image
 from radiology.jobs import Job, JobState
+from radiology.settings import WatcherSettings
 from radiology.study import Series, Study
 
 _log = structlog.get_logger()
 
 
-def read_study(job_id: int, worker: str, ledger: Ledger, pacs: Pacs, engine: Engine) -> Job | None:
+@dataclass(frozen=True)
+class Worker:
+    """What a worker works with. ``name`` says in the ledger who holds a job; ``wanted`` are the rules of what is read."""
+
+    name: str
+    ledger: Ledger
+    pacs: Pacs
+    engine: Engine
+    wanted: WatcherSettings
+
+
+def read_study(job_id: int, worker: Worker) -> Job | None:
     """Do one job, and return it as it is afterwards; None where it is not queued (any more).
 
     Raises:
         LedgerError: the ledger cannot be written, or gave the job to another worker meanwhile.
     """
-    job = ledger.take(job_id, worker)
+    ledger, weights_hash = worker.ledger, worker.engine.identity.weights_hash
+    job = ledger.take(job_id, worker.name)
     if job is None:
         return None
     parts = {"queue": _waited(ledger, job)}
-    with structlog.contextvars.bound_contextvars(job_id=job_id, study_uid=job.study_uid), _lease(ledger, job_id, worker):
+    with structlog.contextvars.bound_contextvars(job_id=job_id, study_uid=job.study_uid), _lease(worker, job_id):
         _log.info("taken", attempt=job.attempts)
         try:
-            uids = _read(job.study_uid, pacs, engine, parts)
+            uids = _read(job.study_uid, worker, parts)
         except PacsError as error:
-            after = ledger.requeue(job_id, worker, str(error))
+            after = ledger.requeue(job_id, worker.name, str(error))
         except UnsupportedImage as error:
-            after = ledger.finish(job_id, worker, JobState.REFUSED, str(error), Outcome(parts=parts))
+            after = ledger.finish(job_id, worker.name, JobState.REFUSED, str(error), Outcome(weights_hash, parts=parts))
         except UnreadableAnswer as error:
-            outcome = Outcome(engine.identity.weights_hash, parts=parts, raw_answer=error.raw_text)
-            after = ledger.finish(job_id, worker, JobState.FAILED, str(error), outcome)
+            outcome = Outcome(weights_hash, parts=parts, raw_answer=error.raw_text)
+            after = ledger.finish(job_id, worker.name, JobState.FAILED, str(error), outcome)
         except (StudyError, EngineError) as error:
-            after = ledger.finish(job_id, worker, JobState.FAILED, str(error), Outcome(parts=parts))
+            after = ledger.finish(job_id, worker.name, JobState.FAILED, str(error), Outcome(weights_hash, parts=parts))
         except WriteError as error:
             reason = f"{error} This is a defect of Sightline; please report it."
-            after = ledger.finish(job_id, worker, JobState.FAILED, reason, Outcome(engine.identity.weights_hash, parts=parts))
+            after = ledger.finish(job_id, worker.name, JobState.FAILED, reason, Outcome(weights_hash, parts=parts))
         else:
-            outcome = Outcome(engine.identity.weights_hash, uids, parts)
-            after = ledger.finish(job_id, worker, JobState.DONE, f"{len(uids)} results are in the archive.", outcome)
+            reason = f"{len(uids)} results are in the archive."
+            after = ledger.finish(job_id, worker.name, JobState.DONE, reason, Outcome(weights_hash, uids, parts))
         _log.info(str(after.state), reason=after.reason, parts=parts)
     return after
 
 
-def _read(study_uid: str, pacs: Pacs, engine: Engine, parts: dict[str, float]) -> tuple[str, ...]:
+def _read(study_uid: str, worker: Worker, parts: dict[str, float]) -> tuple[str, ...]:
     """Read a study and store the results; returns their SOP Instance UIDs. ``parts`` gets the seconds of each part."""
     started = datetime.now(UTC)
     with _timed(parts, "fetch"):
-        study = pacs.fetch(study_uid)
-    images = _images(study, pacs, parts)
+        chosen = route(worker.pacs.fetch(study_uid), worker.wanted)
+    if chosen.study is None:
+        raise UnsupportedImage(chosen.reason)
+    images = _images(chosen.study, worker.pacs, parts)
     with _timed(parts, "model"):
-        report = engine.read(study, images, started)
+        report = worker.engine.read(chosen.study, images, started)
     with _timed(parts, "write"):
-        results = dicom_sr.write(study, report)
+        results = dicom_sr.write(chosen.study, report)
     with _timed(parts, "store"):
-        pacs.store(results)
+        worker.pacs.store(results)
     return tuple(str(result.SOPInstanceUID) for result in results)
 
 
@@ -128,14 +145,14 @@ def _timed(parts: dict[str, float], name: str) -> Iterator[None]:
 
 
 @contextmanager
-def _lease(ledger: Ledger, job_id: int, worker: str) -> Iterator[None]:
+def _lease(worker: Worker, job_id: int) -> Iterator[None]:
     """Renew the lease from a thread for as long as the work goes on."""
     over = threading.Event()
 
     def renew() -> None:
-        while not over.wait(ledger.lease_seconds / 3):
+        while not over.wait(worker.ledger.lease_seconds / 3):
             try:
-                ledger.renew(job_id, worker)
+                worker.ledger.renew(job_id, worker.name)
             except IllegalTransition:
                 return  # finished, or given to another worker, which finish() will say
             except LedgerError as error:

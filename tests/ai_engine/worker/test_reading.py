@@ -1,6 +1,7 @@
 """A job goes from the queue to results in a real archive, and every failure ends in a state with a sentence."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,13 +13,13 @@ from ai_engine.engine import Engine
 from ai_engine.model.assistant import Assistant
 from ai_engine.model.language import Language
 from ai_engine.model.unified import UnifiedModel
-from ai_engine.worker.reading import read_study
+from ai_engine.worker.reading import Worker, read_study
 from ai_engine.worker.tasks import record_failure
 from connector.ledger import Ledger
 from connector.pacs import Pacs
 from radiology.jobs import Job, JobState
 from radiology.report import ModelIdentity
-from radiology.settings import LedgerSettings
+from radiology.settings import LedgerSettings, WatcherSettings
 from radiology.study import digest
 from tests.ai_engine.chest_studies import ct, radiographs
 from tests.orthanc import Orthanc
@@ -39,8 +40,8 @@ def pacs(orthanc: Orthanc) -> Pacs:
 
 
 @pytest.fixture
-def engine(taught_assistant: Assistant) -> Engine:
-    return Engine(taught_assistant, IDENTITY, maximum_key_slices=2)
+def worker(taught_assistant: Assistant, ledger: Ledger, pacs: Pacs) -> Worker:
+    return Worker("worker-1", ledger, pacs, Engine(taught_assistant, IDENTITY, maximum_key_slices=2), WatcherSettings())
 
 
 def queued(ledger: Ledger, instances: list[FileDataset]) -> int:
@@ -49,12 +50,12 @@ def queued(ledger: Ledger, instances: list[FileDataset]) -> int:
 
 
 @pytest.fixture
-def read(ledger: Ledger, pacs: Pacs, engine: Engine) -> Callable[[list[FileDataset]], Job]:
+def read(ledger: Ledger, pacs: Pacs, worker: Worker) -> Callable[[list[FileDataset]], Job]:
     """Store a study in the archive, queue it, and have it read."""
 
     def store_and_read(instances: list[FileDataset]) -> Job:
         pacs.store(instances)
-        job = read_study(queued(ledger, instances), "worker-1", ledger, pacs, engine)
+        job = read_study(queued(ledger, instances), worker)
         assert job is not None
         return job
 
@@ -82,46 +83,47 @@ def test_a_study_is_read_and_its_results_are_in_the_archive(
 
 
 def test_a_job_that_runs_twice_stores_nothing_twice(
-    read: Callable[[list[FileDataset]], Job], ledger: Ledger, pacs: Pacs, engine: Engine
+    read: Callable[[list[FileDataset]], Job], ledger: Ledger, pacs: Pacs, worker: Worker
 ) -> None:
     instances = radiographs("PA")
     first = read(instances)
     count = pacs.count(first.study_uid)
-    second = read_study(queued(ledger, instances), "worker-2", ledger, pacs, engine)
+    second = read_study(queued(ledger, instances), replace(worker, name="worker-2"))
     assert second is not None
     assert (second.state, second.revision, second.result_uids) == (JobState.DONE, 1, first.result_uids)
     assert pacs.count(first.study_uid) == count
 
 
-def test_a_job_that_another_worker_has_is_left_alone(ledger: Ledger, pacs: Pacs, engine: Engine) -> None:
+def test_a_job_that_another_worker_has_is_left_alone(ledger: Ledger, worker: Worker) -> None:
     job_id = queued(ledger, radiographs("PA"))
-    ledger.take(job_id, "worker-1")
-    assert read_study(job_id, "worker-2", ledger, pacs, engine) is None
-    assert read_study(404, "worker-2", ledger, pacs, engine) is None
+    ledger.take(job_id, "worker-2")
+    assert read_study(job_id, worker) is None
+    assert read_study(404, worker) is None
 
 
 def test_an_archive_that_is_away_is_tried_again_and_the_study_is_read_once_it_is_back(
-    start_orthanc: Callable[[], Orthanc], ledger: Ledger, engine: Engine
+    start_orthanc: Callable[[], Orthanc], ledger: Ledger, worker: Worker
 ) -> None:
     orthanc = start_orthanc()
     pacs = Pacs.connect(orthanc.settings.pacs)
+    worker = replace(worker, pacs=pacs)
     instances = radiographs("PA")
     pacs.store(instances)
     job_id = queued(ledger, instances)
     orthanc.stop()
-    job = read_study(job_id, "worker-1", ledger, pacs, engine)
+    job = read_study(job_id, worker)
     assert job is not None
     assert job.state is JobState.QUEUED
     assert "does not answer" in job.reason
     orthanc.start()
     assert job_id in ledger.sweep(datetime.now(UTC) + timedelta(minutes=1))
-    job = read_study(job_id, "worker-1", ledger, pacs, engine)
+    job = read_study(job_id, worker)
     assert job is not None
     assert (job.state, job.attempts) == (JobState.DONE, 2)
 
 
-def test_a_study_that_the_archive_does_not_hold_is_failed(ledger: Ledger, pacs: Pacs, engine: Engine) -> None:
-    job = read_study(queued(ledger, radiographs("PA")), "worker-1", ledger, pacs, engine)
+def test_a_study_that_the_archive_does_not_hold_is_failed(ledger: Ledger, worker: Worker) -> None:
+    job = read_study(queued(ledger, radiographs("PA")), worker)
     assert job is not None
     assert job.state is JobState.FAILED
     assert "send it again" in job.reason
@@ -144,7 +146,7 @@ def turned(instances: list[FileDataset]) -> list[FileDataset]:
         (lambda: without("PixelSpacing", ct(3)), "PixelSpacing"),
         (lambda: turned(ct(3)), "mixes orientations"),
         (lambda: radiographs("LL"), "only frontal views"),
-        (lambda: mammogram(), "no CR, DX or CT series"),
+        (lambda: mammogram(), "modality MG is none of CR, DX, CT"),
     ],
     ids=["no pixel spacing", "mixed orientations", "lateral view", "other modality"],
 )
@@ -173,12 +175,12 @@ def test_a_localizer_beside_a_ct_does_not_stop_it(read: Callable[[list[FileDatas
 
 
 def test_an_unreadable_answer_fails_the_job_stores_nothing_and_is_kept_for_the_administrator(
-    tiny_model: UnifiedModel, tiny_language: Language, ledger: Ledger, pacs: Pacs
+    tiny_model: UnifiedModel, tiny_language: Language, ledger: Ledger, pacs: Pacs, worker: Worker
 ) -> None:
     instances = radiographs("PA")
     pacs.store(instances)
     babbler = Engine(Assistant(tiny_model, tiny_language, maximum_new_tokens=20), IDENTITY, maximum_key_slices=2)
-    job = read_study(queued(ledger, instances), "worker-1", ledger, pacs, babbler)
+    job = read_study(queued(ledger, instances), replace(worker, engine=babbler))
     assert job is not None
     assert job.state is JobState.FAILED
     assert "answer cannot be used" in job.reason
@@ -186,15 +188,24 @@ def test_an_unreadable_answer_fails_the_job_stores_nothing_and_is_kept_for_the_a
     assert pacs.results(job.study_uid) == []
 
 
-def test_an_unforeseen_failure_is_recorded_without_its_words(ledger: Ledger) -> None:
+def test_an_unforeseen_failure_is_recorded_without_its_words(ledger: Ledger, worker: Worker) -> None:
     job_id = queued(ledger, radiographs("PA"))
     ledger.take(job_id, "worker-1")
-    record_failure(job_id, "worker-1", ledger, ValueError("Patient Name: DOE^JANE"))
+    record_failure(job_id, worker, ValueError("Patient Name: DOE^JANE"))
     job = ledger.job(job_id)
     assert job is not None
     assert job.state is JobState.FAILED
     assert "unexpected ValueError" in job.reason
     assert "DOE" not in job.reason
+
+
+def test_images_that_are_not_wanted_are_not_read(read: Callable[[list[FileDataset]], Job], pacs: Pacs) -> None:
+    chest, hand = radiographs("PA"), radiographs("PA")
+    hand[0].StudyInstanceUID, hand[0].BodyPartExamined = chest[0].StudyInstanceUID, "HAND"
+    job = read([*chest, *hand])
+    assert job.state is JobState.DONE, job.reason
+    report = dicom_sr.read(pacs.results(job.study_uid), pacs.fetch(job.study_uid))
+    assert report.instance_uids == (str(chest[0].SOPInstanceUID),)
 
 
 def test_the_ledger_and_the_results_reasons_hold_nothing_of_the_patient(read: Callable[[list[FileDataset]], Job], ledger: Ledger) -> None:
