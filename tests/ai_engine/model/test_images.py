@@ -93,7 +93,7 @@ def film(seed: int = 0) -> np.ndarray:
 def test_a_black_border_does_not_change_how_the_anatomy_is_shown() -> None:
     plain = film()
     bordered = np.pad(plain, 60)
-    assert np.abs(windowed(bordered, "projection")[:, 60:-60, 60:-60].astype(int) - windowed(plain, "projection")).max() <= 1
+    assert np.abs(windowed(bordered, "projection")[:, 60:-60, 60:-60].astype(int) - windowed(plain, "projection")).max() <= 2
 
 
 def test_a_few_wild_pixels_do_not_change_how_the_anatomy_is_shown() -> None:
