@@ -79,6 +79,7 @@ class Watcher:
         known = self._ledger.recall(_CURSOR)
         if not known:
             known = "0" if self._settings.watcher.read_existing else str(self._changes.end())
+            self._ledger.remember(_CURSOR, known)
         more = True
         while more:
             news = self._changes.since(int(known))

@@ -1,0 +1,222 @@
+"""Each study that the model can read is queued once it is complete, with a reason; nothing is queued twice, and nothing is lost."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from pydicom import Dataset
+from pydicom.uid import generate_uid
+
+from connector.ledger import Ledger, Outcome
+from connector.pacs import Pacs
+from connector.watcher import Watcher
+from radiology.errors import PacsUnreachable
+from radiology.jobs import Job, JobState
+from radiology.settings import Settings
+from radiology.study import digest
+from tests.connector.samples import ct_series, our_result, radiograph, ultrasound
+from tests.orthanc import Orthanc
+
+
+class Site:
+    """An archive and its watcher, on a clock that the test moves."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings = settings.model_copy(update={"data_folder": folder})
+        self.pacs = Pacs.connect(self.settings.pacs)
+        self.ledger = Ledger.open(self.settings)
+        self.now = datetime.now(UTC)
+        self.watcher = Watcher(self.settings, self.ledger)
+
+    def restart(self) -> None:
+        """The watcher goes down and comes back."""
+        self.watcher = Watcher(self.settings, self.ledger)
+
+    def wait(self, quiet_times: float = 1) -> None:
+        """Some time passes, with a look before and after it."""
+        self.watcher.look(self.now)
+        self.now += timedelta(seconds=quiet_times * self.settings.watcher.quiet_seconds)
+        self.watcher.look(self.now)
+
+    def send(self, instances: list[Dataset]) -> None:
+        """A modality stores instances in the archive."""
+        self.pacs.store(instances)
+
+    def job(self, instance: Dataset) -> Job:
+        """The latest job of an instance's study."""
+        job = self.ledger.latest(instance.StudyInstanceUID)
+        assert job is not None
+        return job
+
+    def finish(self, job: Job) -> None:
+        """A worker reads the study and stores a result."""
+        assert self.ledger.take(job.job_id, "worker") is not None
+        self.pacs.store([our_result(job.study_uid)])
+        self.ledger.finish(job.job_id, "worker", JobState.DONE, "Read.", Outcome())
+
+    @property
+    def messages(self) -> int:
+        """Messages in the queue."""
+        return len(list((self.settings.data_folder / "queue" / "messages").iterdir()))
+
+
+@pytest.fixture
+def site(orthanc: Orthanc, tmp_path: Path) -> Iterator[Site]:
+    made = Site(orthanc.settings, tmp_path)
+    yield made
+    made.ledger.close()
+
+
+def test_a_complete_study_is_queued_with_a_reason_and_a_message(site: Site) -> None:
+    slices = ct_series(generate_uid(), 3)
+    site.send(slices)
+    site.watcher.look(site.now)
+    assert site.job(slices[0]).state is JobState.ARRIVING
+    assert site.messages == 0
+    site.wait()
+    job = site.job(slices[0])
+    assert job.state is JobState.QUEUED
+    assert job.description == "CT CHEST, 3 images"
+    assert job.inputs_digest == digest(each.SOPInstanceUID for each in slices)
+    assert "3 instances; quiet" in job.reason
+    assert site.messages == 1
+
+
+def test_a_study_that_keeps_growing_is_not_read_in_between(site: Site) -> None:
+    slices = ct_series(generate_uid(), 4)
+    for each in slices:
+        site.send([each])
+        site.wait(0.6)
+        assert site.job(slices[0]).state is JobState.ARRIVING
+    site.wait()
+    assert site.job(slices[0]).inputs_digest == digest(each.SOPInstanceUID for each in slices)
+
+
+def test_an_open_association_keeps_a_quiet_study_waiting(site: Site) -> None:
+    image = radiograph(generate_uid())
+    site.send([image])
+    site.ledger.association_open("association", image.StudyInstanceUID, "CR1")
+    site.wait(2)
+    assert site.job(image).state is JobState.ARRIVING
+    assert "CR1" in site.job(image).reason
+    site.ledger.association_closed("association")
+    site.wait()
+    assert site.job(image).state is JobState.QUEUED
+
+
+def test_late_images_make_a_new_revision(site: Site) -> None:
+    slices = ct_series(generate_uid(), 3)
+    site.send(slices[:2])
+    site.wait()
+    first = site.job(slices[0])
+    site.finish(first)
+    site.send(slices)
+    site.wait()
+    second = site.job(slices[0])
+    assert (first.revision, second.revision) == (0, 1)
+    assert second.state is JobState.QUEUED
+    assert second.inputs_digest == digest(each.SOPInstanceUID for each in slices)
+
+
+def test_a_resend_and_our_own_results_make_no_job(site: Site) -> None:
+    image = radiograph(generate_uid())
+    site.send([image])
+    site.wait()
+    site.finish(site.job(image))
+    site.send([image])
+    site.wait(2)
+    assert [(job.state, job.revision) for job in site.ledger.jobs()] == [(JobState.DONE, 0)]
+
+
+def test_images_that_are_not_read_make_no_second_reading(site: Site) -> None:
+    image = radiograph(generate_uid())
+    site.send([image])
+    site.wait()
+    site.finish(site.job(image))
+    site.send([ultrasound(image.StudyInstanceUID)])
+    site.wait(2)
+    assert [job.state for job in site.ledger.jobs()] == [JobState.DONE]
+    assert site.messages == 1
+
+
+def test_a_modality_that_is_not_read_is_refused_with_the_reason(site: Site) -> None:
+    image = ultrasound(generate_uid())
+    site.send([image])
+    site.wait()
+    job = site.job(image)
+    assert job.state is JobState.REFUSED
+    assert "modality US is none of CR, DX, CT" in job.reason
+    assert site.messages == 0
+
+
+def test_of_a_mixed_study_the_readable_images_are_queued(site: Site) -> None:
+    image = radiograph(generate_uid())
+    site.send([image, ultrasound(image.StudyInstanceUID)])
+    site.wait()
+    job = site.job(image)
+    assert job.state is JobState.QUEUED
+    assert job.inputs_digest == digest([image.SOPInstanceUID])
+    assert "modality US" in job.reason
+
+
+def test_a_study_deleted_meanwhile_is_refused(site: Site, orthanc: Orthanc) -> None:
+    image = radiograph(generate_uid())
+    site.send([image])
+    site.watcher.look(site.now)
+    orthanc.empty()
+    site.wait()
+    site.wait()
+    assert site.job(image).state is JobState.REFUSED
+    assert "send it again" in site.job(image).reason
+
+
+def test_a_restarted_watcher_takes_up_what_was_arriving(site: Site) -> None:
+    seen, unseen = radiograph(generate_uid()), radiograph(generate_uid())
+    site.send([seen])
+    site.watcher.look(site.now)
+    site.send([unseen])
+    site.restart()
+    site.now = datetime.now(UTC)
+    site.wait()
+    assert [site.job(each).state for each in (seen, unseen)] == [JobState.QUEUED] * 2
+    assert len(site.ledger.jobs()) == 2
+
+
+def test_an_archive_that_is_down_delays_and_loses_nothing(start_orthanc: Callable[[], Orthanc], tmp_path: Path) -> None:
+    orthanc = start_orthanc()
+    site = Site(orthanc.settings, tmp_path)
+    seen, unseen = radiograph(generate_uid()), radiograph(generate_uid())
+    site.send([seen])
+    site.watcher.look(site.now)
+    site.send([unseen])
+    orthanc.stop()
+    with pytest.raises(PacsUnreachable):
+        site.wait()
+    orthanc.start()
+    site.wait()
+    assert [site.job(each).state for each in (seen, unseen)] == [JobState.QUEUED] * 2
+    site.ledger.close()
+
+
+def test_a_lost_message_is_sent_again(site: Site) -> None:
+    image = radiograph(generate_uid())
+    site.send([image])
+    site.wait()
+    for message in (site.settings.data_folder / "queue" / "messages").iterdir():
+        message.unlink()
+    site.now = datetime.now(UTC) + timedelta(seconds=2 * site.settings.ledger.lease_seconds)
+    site.watcher.look(site.now)
+    assert site.messages == 1
+
+
+def test_the_first_start_can_leave_alone_what_the_archive_already_holds(orthanc: Orthanc, tmp_path: Path) -> None:
+    old, new = radiograph(generate_uid()), radiograph(generate_uid())
+    Pacs.connect(orthanc.settings.pacs).store([old])
+    watcher = orthanc.settings.watcher.model_copy(update={"read_existing": False})
+    site = Site(orthanc.settings.model_copy(update={"watcher": watcher}), tmp_path)
+    site.watcher.look(site.now)
+    site.send([new])
+    site.wait()
+    assert [job.study_uid for job in site.ledger.jobs()] == [new.StudyInstanceUID]
+    site.ledger.close()
