@@ -1,0 +1,200 @@
+"""The training cases on disk: shards of scenes with a manifest of hashes, split by patient.
+
+``python -m training.data.cases --out DIR --scenes N --seed S`` makes them; :class:`Cases` reads them. The manifest grows with every
+finished shard, so that training can begin while scenes are still being made, and an interrupted run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.progress import Progress
+from scipy import ndimage
+
+from training.data import drr, slices
+from training.data.scene import SIZE, Kind, Scene
+from training.data.sources import Contoured, Scan, coarser, healed, load_scan, nodule_shapes
+
+Split = Literal["train", "held_out_scenes", "held_out_patient"]
+SHARD = 256
+PATIENTS: dict[Split, tuple[tuple[str, float], ...]] = {
+    "train": (("LIDC-IDRI-0001", 0.8), ("lung1", 0.2)),
+    "held_out_scenes": (("LIDC-IDRI-0001", 1.0),),
+    "held_out_patient": (("lung2", 1.0),),
+}
+"""Patients of each split with their share of the shards.
+
+``held_out_scenes`` are new scenes of a patient that training saw; ``held_out_patient`` was never seen.
+"""
+PROJECTED_SHARE = 0.67
+SCENES_PER_POSE = 24
+NODULES = 150
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """A scene with its name and the patient that it was made from."""
+
+    name: str
+    patient: str
+    kind: Kind
+    image: NDArray[np.int16]
+    masks: dict[str, NDArray[np.bool_]]
+
+
+class Cases(Sequence[Case]):
+    """The cases of one split, read from disk when they are asked for."""
+
+    def __init__(self, folder: Path, split: Split) -> None:
+        """``folder`` holds ``manifest.json``. Raises ``FileNotFoundError`` where it does not."""
+        manifest = json.loads((folder / "manifest.json").read_text())
+        self.folder = folder
+        self.shards = [shard for shard in manifest["shards"] if shard["split"] == split]
+        self.places = [(index, row) for index, shard in enumerate(self.shards) for row in range(shard["scenes"])]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Case: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Case]: ...
+    def __getitem__(self, index: int | slice) -> Case | list[Case]:
+        """Read one case."""
+        if isinstance(index, slice):
+            return [self[each] for each in range(*index.indices(len(self)))]
+        shard, row = self.places[index]
+        return _open_shard(self.folder / self.shards[shard]["name"]).case(row)
+
+
+class _Shard:
+    def __init__(self, folder: Path) -> None:
+        self.index = json.loads((folder / "index.json").read_text())
+        self.images = np.load(folder / "images.npy", mmap_mode="r")
+        self.masks = np.load(folder / "masks.npy", mmap_mode="r")
+
+    def case(self, row: int) -> Case:
+        entry = self.index[row]
+        height, width = entry["shape"]
+        masks = {
+            label: np.unpackbits(self.masks[number]).reshape(SIZE, SIZE)[:height, :width].astype(bool)
+            for number, label in enumerate(entry["labels"], start=entry["first_mask"])
+        }
+        return Case(entry["name"], entry["patient"], entry["kind"], np.array(self.images[row, :height, :width]), masks)
+
+
+_open_shard = lru_cache(maxsize=256)(_Shard)
+
+
+def write_shard(folder: Path, scenes: Sequence[Scene], patient: str) -> str:
+    """Write one shard; return the SHA-256 over its arrays and index."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images = np.zeros((len(scenes), SIZE, SIZE), np.int16)
+    masks: list[NDArray[np.uint8]] = []
+    index = []
+    for row, scene in enumerate(scenes):
+        height, width = scene.image.shape
+        images[row, :height, :width] = scene.image
+        entry = {"name": f"{folder.name}-{row:03d}", "patient": patient, "kind": scene.kind, "shape": [height, width]}
+        index.append(entry | {"labels": list(scene.masks), "first_mask": len(masks)})
+        for mask in scene.masks.values():
+            whole = np.zeros((SIZE, SIZE), bool)
+            whole[:height, :width] = mask
+            masks.append(np.packbits(whole))
+    np.save(folder / "images.npy", images)
+    np.save(folder / "masks.npy", np.stack(masks) if masks else np.zeros((0, SIZE * SIZE // 8), np.uint8))
+    (folder / "index.json").write_text(json.dumps(index))
+    whole_hash = hashlib.sha256()
+    for name in ("images.npy", "masks.npy", "index.json"):
+        whole_hash.update((folder / name).read_bytes())
+    return whole_hash.hexdigest()
+
+
+def scenes_of(scan: Scan, kind: Kind, count: int, nodules: Sequence[Contoured], rng: np.random.Generator) -> Iterator[Scene]:
+    """Make scenes of one patient."""
+    step = drr.STEP_MM if kind == "projection" else scan.spacing_mm
+    shapes = [ndimage.zoom(each.shape(1.5).astype(np.float32), [1.5 / size for size in step], order=1) > 0.5 for each in nodules]
+    if kind == "ct":
+        for _ in range(count):
+            yield slices.scene(scan, shapes, rng)
+        return
+    for first in range(0, count, SCENES_PER_POSE):
+        body = drr.pose(scan, rng)
+        for _ in range(min(SCENES_PER_POSE, count - first)):
+            yield drr.scene(body, shapes, rng)
+
+
+def plan(train: int, held_out: int) -> list[tuple[Split, str, Kind, int]]:
+    """The shards to make: split, patient, kind and number of scenes, kinds and patients interleaved."""
+    shards: list[tuple[Split, str, Kind, int]] = []
+    order: tuple[Split, ...] = ("held_out_scenes", "held_out_patient", "train")
+    for split in order:
+        wanted = train if split == "train" else held_out
+        owed: dict[tuple[str, Kind], float] = defaultdict(float)
+        while wanted > 0:
+            for patient, share in PATIENTS[split]:
+                owed[patient, "projection"] += share * PROJECTED_SHARE
+                owed[patient, "ct"] += share * (1 - PROJECTED_SHARE)
+            patient, kind = max(owed, key=lambda key: owed[key])
+            owed[patient, kind] -= 1
+            size = min(SHARD if split == "train" else 64, wanted)
+            shards.append((split, patient, kind, size))
+            wanted -= size
+    return shards
+
+
+def make(out: Path, sources: Path, train: int, held_out: int, seed: int) -> None:
+    """Make all shards that ``out`` does not hold yet. The same arguments make the same bytes."""
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "manifest.json"
+    manifest: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"seed": seed, "shards": []}
+    if manifest["seed"] != seed:
+        raise SystemExit(f"{out} was made with seed {manifest['seed']}; choose another folder.")
+    done = {shard["name"] for shard in manifest["shards"]}
+    nodules = nodule_shapes(sources, NODULES, seed=0)
+    scans: dict[tuple[str, Kind], Scan] = {}
+    with Progress() as progress:
+        shards = plan(train, held_out)
+        task = progress.add_task("scenes", total=sum(count for *_, count in shards))
+        for number, (split, patient, kind, count) in enumerate(shards):
+            name = f"{split}-{number:04d}"
+            if name not in done:
+                if (patient, kind) not in scans:
+                    whole = healed(load_scan(patient, sources))
+                    scans[patient, kind] = coarser(whole) if kind == "ct" else whole
+                rng = np.random.default_rng([seed, number])
+                digest = write_shard(out / name, list(scenes_of(scans[patient, kind], kind, count, nodules, rng)), patient)
+                entry = {"name": name, "split": split, "patient": patient, "kind": kind, "scenes": count, "sha256": digest}
+                manifest["shards"].append(entry)
+                partial = path.with_suffix(".partial")
+                partial.write_text(json.dumps(manifest, indent=1))
+                partial.replace(path)
+            progress.advance(task, count)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
+    parser.add_argument("--sources", type=Path, default=Path("var/sources"), help="folder of the downloaded packages")
+    parser.add_argument("--scenes", type=int, default=9000, help="training scenes")
+    parser.add_argument("--held-out", type=int, default=192, help="scenes of each held-out split")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    make(arguments.out, arguments.sources, arguments.scenes, arguments.held_out, arguments.seed)
+
+
+if __name__ == "__main__":
+    main()

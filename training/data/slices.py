@@ -1,0 +1,92 @@
+"""Axial CT slices with exact truth: a slab of a scan, lesions put in, one slice cut out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from training.data import lesions
+from training.data.drr import SIDES, draw_wanted
+from training.data.scene import SIZE, Scene
+from training.data.sources import AIR_HU, GREAT_VESSELS, HEART, Scan
+
+HALF_SLAB = 14
+"""Slices on either side of the chosen one in which a lesion is shaped."""
+LEAST_PIXELS = 25
+
+
+def scene(scan: Scan, shapes: list[NDArray[np.bool_]], rng: np.random.Generator) -> Scene:
+    """Cut one slice. ``shapes``: nodules as boolean blocks on the scan's own grid."""
+    lungs = np.flatnonzero(np.isin(scan.labels, list(SIDES.values())).any(axis=(1, 2)))
+    chosen = int(rng.integers(lungs[0], lungs[-1] + 1))
+    first = max(0, chosen - HALF_SLAB)
+    slab = slice(first, min(len(scan.labels), chosen + HALF_SLAB + 1))
+    plane = chosen - first
+    hounsfield, labels = scan.hounsfield[slab].copy(), scan.labels[slab]
+    wanted = draw_wanted(rng)
+    masks = {f"{side} lung": labels[plane] == value for side, value in SIDES.items()}
+    if scan.has_organs:
+        masks["mediastinum"] = (labels[plane] == HEART) | (labels[plane] == GREAT_VESSELS)
+    found: dict[str, NDArray[np.bool_]] = {}
+    for side in wanted.nodules:
+        mask = _nodule_through(labels == SIDES[side], plane, shapes, rng)
+        if mask is not None:
+            hounsfield[mask] = rng.normal(rng.uniform(-20, 70), 15, int(mask.sum())).astype(np.int16)
+            found[f"{side} nodule"] = found.get(f"{side} nodule", np.zeros(mask.shape[1:], bool)) | mask[plane]
+    for side in wanted.consolidations:
+        mask = lesions.consolidation(labels == SIDES[side], scan.spacing_mm, float(rng.uniform(20, 45)), rng)
+        filled = rng.normal(rng.uniform(-250, 20), 50, int(mask.sum())).astype(np.int16)
+        hounsfield[mask] = np.maximum(hounsfield[mask], filled)
+        found[f"{side} consolidation"] = mask[plane]
+    for side, height in wanted.effusion_mm.items():
+        mask = lesions.effusion(labels == SIDES[side], scan.spacing_mm, 0.6 * height, "supine")
+        hounsfield[mask] = rng.normal(10, 10, int(mask.sum())).astype(np.int16)
+        found[f"{side} pleural effusion"] = mask[plane]
+    masks |= found
+    image, masks = _framed(hounsfield[plane], masks, rng)
+    return Scene("ct", image, {name: mask for name, mask in masks.items() if mask.sum() >= LEAST_PIXELS})
+
+
+def _nodule_through(
+    lung: NDArray[np.bool_], plane: int, shapes: list[NDArray[np.bool_]], rng: np.random.Generator
+) -> NDArray[np.bool_] | None:
+    """A nodule that the chosen plane cuts through its middle part."""
+    for _ in range(4):
+        shape = shapes[rng.integers(len(shapes))]
+        half = max(1, shape.shape[0] // 4)
+        low = max(0, plane - half)
+        allowed = np.zeros_like(lung)
+        allowed[low : plane + half + 1] = lung[low : plane + half + 1]
+        centre = np.argwhere(allowed[plane])
+        if len(centre) == 0:
+            return None
+        row, column = centre[rng.integers(len(centre))]
+        start = np.asarray([plane - shape.shape[0] // 2, row - shape.shape[1] // 2, column - shape.shape[2] // 2])
+        stop = start + shape.shape
+        inner = np.maximum(-start, 0)
+        outer = np.asarray(shape.shape) - np.maximum(stop - lung.shape, 0)
+        where = tuple(slice(max(0, a), min(b, n)) for a, b, n in zip(start, stop, lung.shape, strict=True))
+        block = shape[tuple(slice(a, b) for a, b in zip(inner, outer, strict=True))]
+        mask = np.zeros_like(lung)
+        mask[where] = block & lung[where]
+        if mask[plane].sum() > 0.7 * shape[shape.shape[0] // 2].sum() > 0:
+            return mask
+    return None
+
+
+def _framed(
+    plane: NDArray[np.int16], masks: dict[str, NDArray[np.bool_]], rng: np.random.Generator
+) -> tuple[NDArray[np.int16], dict[str, NDArray[np.bool_]]]:
+    """Another field of view: the body shifted and scaled in the reconstruction circle, then stored at ``SIZE``; noise added."""
+    whole = plane.shape[0]
+    side = whole * float(rng.uniform(0.8, 1.1))
+    centre = whole / 2 + rng.uniform(-0.06, 0.06, 2) * whole
+    box = (centre[1] - side / 2, centre[0] - side / 2, centre[1] + side / 2, centre[0] + side / 2)
+
+    def cut(array: NDArray[np.float32], outside: float) -> NDArray[np.float32]:
+        picture = Image.fromarray(array - outside).transform((SIZE, SIZE), Image.Transform.EXTENT, box, Image.Resampling.BILINEAR)
+        return np.asarray(picture, np.float32) + outside
+
+    image = cut(plane.astype(np.float32), AIR_HU) + rng.normal(0, rng.uniform(0, 25), (SIZE, SIZE))
+    return image.astype(np.int16), {name: cut(mask.astype(np.float32), 0) > 0.5 for name, mask in masks.items()}
