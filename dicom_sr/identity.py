@@ -128,8 +128,8 @@ class Maker:
 
     def uid(self, kind: str) -> str:
         """Return the UID for a kind of object, for example ``SR instance``."""
-        # The release counts, as it decides the bytes: one UID never names two different objects.
-        return derive_uid(kind, *_inputs(self.report), version("sightline"), str(self.revision))
+        # The releases count, as they decide the bytes: one UID never names two different objects.
+        return derive_uid(kind, *_inputs(self.report), version("sightline"), version("highdicom"), str(self.revision))
 
     def attributes(self, kind: str, series_number: int, description: str) -> dict[str, Any]:
         """Return the arguments that highdicom's constructors of SR and SEG share; each object is a series of its own."""
@@ -160,14 +160,18 @@ class Maker:
             "content_qualification": hd.ContentQualificationValues.RESEARCH,
             "content_date": started.date(),
             "content_time": started.time(),
-            "specific_character_set": self.character_set,
+            "specific_character_set": "ISO_IR 192",  # highdicom knows few; :meth:`stamp` writes the right one
         }
 
     def stamp(self, instance: hd.SOPClass) -> None:
         """Give a new object its patient, study and times; highdicom's own clock would make each copy differ."""
+        instance.SpecificCharacterSet = self.character_set
         instance.copy_patient_and_study_information(self.source)
         instance.InstanceCreationDate = instance.ContentDate
         instance.InstanceCreationTime = instance.ContentTime
+        for equipment in instance.ContributingEquipmentSequence:
+            if "ContributionDateTime" in equipment:
+                equipment.ContributionDateTime = DT(self.report.started)
         if "TimezoneOffsetFromUTC" in self.source:
             instance.TimezoneOffsetFromUTC = self.source.TimezoneOffsetFromUTC
 

@@ -26,7 +26,7 @@ from dicom_sr.codes import (
     find_term,
     means,
 )
-from dicom_sr.identity import is_ours
+from dicom_sr.identity import MANUFACTURER, is_ours
 from dicom_sr.sr import CONFIGURATION_PARAMETER, WEIGHTS_PARAMETER
 from radiology.errors import StudyError
 from radiology.finding import Box, Finding, Region
@@ -84,7 +84,7 @@ def _report(document: Dataset, study: Study, masks: _Masks) -> Report:
 
 def _started(document: Dataset) -> datetime:
     """The start of the reading with its time zone, which the item for our own equipment keeps."""
-    item = next(item for item in document.ContributingEquipmentSequence if "ContributionDateTime" in item)
+    item = next(item for item in document.ContributingEquipmentSequence if item.get("Manufacturer") == MANUFACTURER)
     moment = DT(item.ContributionDateTime)
     return datetime.combine(moment.date(), moment.timetz())
 

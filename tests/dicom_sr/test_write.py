@@ -1,0 +1,67 @@
+"""What cannot be said is refused with a sentence, before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import dicom_sr
+from radiology.errors import WriteError
+from radiology.finding import Box, Finding, Region
+from radiology.report import Report
+from radiology.study import Study
+from tests.dicom_sr.reports import MODEL, report_on
+from tests.dicom_sr.sources import CT_SERIES_UID, PROJECTION_SERIES_UID, ct_series
+
+
+def _with(finding: Finding) -> Callable[[Report], Report]:
+    return lambda report: replace(report, findings=(finding,))
+
+
+def _placed(series_uid: str, start: tuple[int, int, int], stop: tuple[int, int, int], tracking_uid: str = "") -> Region:
+    return Region(series_uid, Box(start, stop), tracking_uid=tracking_uid)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        pytest.param(lambda report: replace(report, study_uid="1.2.3"), "is on study 1.2.3", id="another study"),
+        pytest.param(lambda report: replace(report, started=report.started.replace(tzinfo=None)), "time zone", id="no time zone"),
+        pytest.param(lambda report: replace(report, instance_uids=()), "name the images", id="no images"),
+        pytest.param(lambda report: replace(report, instance_uids=("1.2.3",)), "name the images", id="foreign images"),
+        pytest.param(_with(Finding("unicorn", "A unicorn.")), "not a term", id="unknown term"),
+        pytest.param(_with(Finding("nodule", " ")), "no sentence", id="no sentence"),
+        pytest.param(
+            _with(Finding("nodule", "A.", regions=(_placed("1.2.3", (0, 0, 0), (1, 1, 1)),))),
+            "Series 1.2.3 is not part",
+            id="foreign series",
+        ),
+        pytest.param(_with(Finding("nodule", "A.", regions=(_placed(CT_SERIES_UID, (0, 0, 0), (1, 33, 1)),))), "outside", id="outside"),
+        pytest.param(
+            _with(Finding("nodule", "A.", regions=(_placed(PROJECTION_SERIES_UID, (0, 0, 0), (2, 1, 1)),))),
+            "spans several radiographs",
+            id="two radiographs",
+        ),
+        pytest.param(
+            _with(Finding("nodule", "A.", regions=(_placed(CT_SERIES_UID, (0, 0, 0), (1, 1, 1), "1.2"),) * 2)),
+            "same tracking UID",
+            id="twice",
+        ),
+        pytest.param(lambda report: replace(report, model=replace(MODEL, name="x" * 65)), "cannot be written as DICOM", id="name too long"),
+    ],
+)
+def test_a_report_that_dicom_cannot_say_is_refused(change: Callable[[Report], Report], sentence: str, study: Study, report: Report) -> None:
+    with pytest.raises(WriteError, match=sentence):
+        dicom_sr.write(study, change(report))
+
+
+def test_images_of_several_sizes_cannot_share_a_segmentation() -> None:
+    instances = ct_series()
+    instances[1].Rows = 16
+    study = Study.from_instances(instances)
+    mask = np.ones((4, 8, 8), bool)
+    with pytest.raises(WriteError, match=f"study {study.study_uid} cannot be written"):
+        dicom_sr.write(study, report_on(study, Finding("lung", "Lungs.", regions=(Region.from_mask(CT_SERIES_UID, mask),))))
