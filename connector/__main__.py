@@ -6,7 +6,8 @@
     sightline retry STUDY                       try a failed or refused study again
     sightline openapi                           the description of the HTTP API
 
-Errors are one sentence on standard error and a non-zero exit status.
+Errors are one sentence on standard error and a non-zero exit status. Each command imports what it needs when it is called:
+a status should not wait for the libraries of the listener.
 """
 
 from __future__ import annotations
@@ -19,15 +20,11 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import uvicorn
 from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from connector import listener, watcher
-from connector.api import create_app
 from connector.ledger import Ledger
-from connector.sender import NotSent, send_folder
 from radiology.errors import SightlineError
 from radiology.jobs import JobState
 from radiology.logs import configure_logs
@@ -54,18 +51,26 @@ class _Stop(Exception):
 @app.command()
 def listen() -> None:
     """Receive DICOM (C-STORE, C-ECHO) and forward it to the archive."""
+    from connector import listener
+
     listener.run(_service("listener"))
 
 
 @app.command()
 def watch() -> None:
     """Follow the archive, decide which studies are complete and wanted, and queue them."""
+    from connector import watcher
+
     watcher.run(_service("watcher"))
 
 
 @app.command()
 def serve() -> None:
     """Serve the HTTP API and the viewer."""
+    import uvicorn
+
+    from connector.api import create_app
+
     settings = _service("api")
     # No access log: a search for a patient's name would be in it.
     config = uvicorn.Config(create_app(settings), log_config=None, access_log=False, server_header=False)
@@ -93,6 +98,8 @@ def status(
 @app.command()
 def send(folder: Annotated[Path, typer.Argument(help="Folder of DICOM files; subfolders too.")]) -> None:
     """Send a folder of DICOM files to the listener, as a modality would. What is not DICOM is named and skipped."""
+    from connector.sender import NotSent, send_folder
+
     sent, not_sent = 0, 0
     for path, outcome in send_folder(folder, _settings().listener):
         if isinstance(outcome, NotSent):
@@ -115,6 +122,8 @@ def retry(study_uid: Annotated[str, typer.Argument(metavar="STUDY", help="Study 
 @app.command()
 def openapi() -> None:
     """Print the description of the HTTP API (OpenAPI, JSON)."""
+    from connector.api import create_app
+
     typer.echo(json.dumps(create_app(_settings()).openapi(), indent=2))
 
 

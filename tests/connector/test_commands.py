@@ -1,0 +1,186 @@
+"""The command line, run as a person runs it."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from pydicom import Dataset
+from pydicom.data import get_testdata_file
+
+from connector.ledger import Ledger
+from radiology.settings import Settings
+from tests.connector.samples import ct_series, radiograph
+from tests.connector.waiting import until
+from tests.orthanc import Orthanc, free_port
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The settings as a person would set them."""
+    return {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SIGHTLINE_")},
+        "SIGHTLINE_DATA_FOLDER": str(settings.data_folder),
+        "SIGHTLINE_PACS__DICOMWEB_URL": settings.pacs.dicomweb_url,
+        "SIGHTLINE_PACS__ORTHANC_URL": settings.pacs.orthanc_url,
+        "SIGHTLINE_PACS__PORT": str(settings.pacs.port),
+        "SIGHTLINE_LISTENER__PORT": str(settings.listener.port),
+        "SIGHTLINE_LISTENER__MINIMUM_FREE_BYTES": "1000000",
+        "COLUMNS": "200",
+    }
+
+
+def sightline(*arguments: object, settings: Settings, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run one command to its end."""
+    command = [sys.executable, "-m", "connector", *map(str, arguments)]
+    return subprocess.run(command, env=environment(settings) | variables, capture_output=True, text=True, timeout=120, check=False)
+
+
+@contextmanager
+def service(name: str, settings: Settings, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a service for the time of a test."""
+    command = [sys.executable, "-m", "connector", name]
+    process = subprocess.Popen(command, env=environment(settings) | variables, stderr=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
+
+
+@pytest.fixture
+def settings(orthanc: Orthanc, tmp_path: Path) -> Settings:
+    listener = orthanc.settings.listener.model_copy(update={"port": free_port()})
+    return orthanc.settings.model_copy(update={"data_folder": tmp_path / "data", "listener": listener})
+
+
+@pytest.fixture
+def ledger(settings: Settings) -> Iterator[Ledger]:
+    ledger = Ledger.open(settings)
+    yield ledger
+    ledger.close()
+
+
+def save(instance: Dataset, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    instance.save_as(path, enforce_file_format=True)
+
+
+def test_status_shows_each_study_with_state_and_reason(settings: Settings, ledger: Ledger) -> None:
+    ledger.refuse(ledger.arriving("1.2.3", "US, 1 image", "1 image.").job_id, "Modality US is not read.")
+    shown = sightline("status", settings=settings)
+    assert shown.returncode == 0
+    row = next(line for line in shown.stdout.splitlines() if "1.2.3" in line)
+    assert "US, 1 image" in row
+    assert "refused" in row
+    assert "Modality US is not read." in row
+
+
+def test_status_of_a_study_shows_every_step(settings: Settings, ledger: Ledger) -> None:
+    job = ledger.arriving("1.2.3", "CT CHEST, 24 images", "First image.")
+    ledger.queue(job.job_id, "d" * 64, "Quiet for 5 s.")
+    shown = sightline("status", "1.2.3", settings=settings)
+    assert shown.stdout.index("First image.") < shown.stdout.index("Quiet for 5 s.")
+
+
+@pytest.mark.parametrize("arguments", [("status", "1.2.9"), ("retry", "1.2.9")])
+def test_an_unknown_study_is_a_sentence(settings: Settings, arguments: tuple[str, str]) -> None:
+    answer = sightline(*arguments, settings=settings)
+    assert answer.returncode == 1
+    assert answer.stderr.count("\n") == 1
+    assert "1.2.9" in answer.stderr
+    assert "send the study first" in answer.stderr or "send it first" in answer.stderr
+
+
+def test_retry_queues_a_refused_study_again(settings: Settings, ledger: Ledger) -> None:
+    ledger.refuse(ledger.arriving("1.2.3", "CT CHEST, 24 images", "24 images.").job_id, "A slice is missing.")
+    answer = sightline("retry", "1.2.3", settings=settings)
+    assert answer.returncode == 0
+    assert "queued" in answer.stdout
+
+
+def test_bad_settings_are_one_sentence(settings: Settings) -> None:
+    answer = sightline("status", settings=settings, SIGHTLINE_API__PORT="many", SIGHTLINE_API__COLOUR="blue")
+    assert answer.returncode == 1
+    assert answer.stderr.count("\n") == 1
+    assert "SIGHTLINE_API__PORT" in answer.stderr
+    assert "SIGHTLINE_API__COLOUR" in answer.stderr
+    answer = sightline("status", settings=settings, SIGHTLINE_WACHTER__QUIET_SECONDS="1")
+    assert answer.returncode == 1
+    assert "SIGHTLINE_WACHTER__QUIET_SECONDS is not a setting" in answer.stderr
+
+
+def test_a_folder_is_sent_whatever_the_transfer_syntax(orthanc: Orthanc, settings: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    for number, image in enumerate([*ct_series("1.2.71"), radiograph("1.2.72")]):
+        save(image, folder / "deep" / f"{number}")
+    for name in ("JPEG2000.dcm", "MR_small_RLE.dcm", "JPEG-LL.dcm"):
+        (folder / name).write_bytes(Path(str(get_testdata_file(name))).read_bytes())
+    (folder / "DICOMDIR").write_bytes(Path(str(get_testdata_file("DICOMDIR"))).read_bytes())
+    (folder / "notes.txt").write_text("not an image")
+    with service("listen", settings) as listener:
+        until(lambda: sightline_accepts(settings) or listener.poll() is not None)
+        answer = sightline("send", folder, settings=settings)
+        assert answer.returncode == 0, answer.stderr
+        assert "7 instances sent, 0 failed." in answer.stdout
+        assert "notes.txt: not a DICOM file, skipped." in answer.stderr
+        assert "DICOMDIR: a DICOMDIR, skipped." in answer.stderr
+        until(lambda: httpx.get(f"{orthanc.url}/statistics").json()["CountInstances"] == 7)
+
+
+def test_a_damaged_file_fails_the_command_and_the_others_are_sent(settings: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    for number, image in enumerate(ct_series("1.2.73")):
+        save(image, folder / f"{number}.dcm")
+    (folder / "cut.dcm").write_bytes((folder / "0.dcm").read_bytes()[:200])
+    with service("listen", settings) as listener:
+        until(lambda: sightline_accepts(settings) or listener.poll() is not None)
+        answer = sightline("send", folder, settings=settings)
+    assert answer.returncode == 1
+    assert "3 instances sent, 1 failed." in answer.stdout
+    assert "cut.dcm: " in answer.stderr
+
+
+def test_without_a_listener_send_says_what_to_start(settings: Settings, tmp_path: Path) -> None:
+    save(radiograph("1.2.74"), tmp_path / "folder" / "1.dcm")
+    answer = sightline("send", tmp_path / "folder", settings=settings)
+    assert answer.returncode == 1
+    assert "sightline listen" in answer.stderr
+    assert "Traceback" not in answer.stderr
+    missing = sightline("send", tmp_path / "nowhere", settings=settings)
+    assert missing.returncode == 1
+    assert "nowhere" in missing.stderr
+
+
+def test_serve_answers_and_ends_when_it_is_told_to(settings: Settings) -> None:
+    port = free_port()
+    with service("serve", settings, SIGHTLINE_API__PORT=str(port)) as api:
+        assert until(lambda: answers(f"http://127.0.0.1:{port}/api/v1/health") or api.poll() is not None) is True
+        api.terminate()
+        assert api.wait(30) == 0 or api.returncode == -15
+
+
+def test_serve_on_a_taken_port_is_a_sentence(orthanc: Orthanc, settings: Settings) -> None:
+    taken = httpx.URL(orthanc.url).port
+    answer = sightline("serve", settings=settings, SIGHTLINE_API__PORT=str(taken))
+    assert answer.returncode == 1
+    assert f"Port {taken} on 127.0.0.1 cannot be used" in answer.stderr
+    assert "SIGHTLINE_API__PORT" in answer.stderr
+    assert "Traceback" not in answer.stderr
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url).status_code in (200, 503)
+    except httpx.HTTPError:
+        return False
+
+
+def sightline_accepts(settings: Settings) -> bool:
+    """Whether the listener takes connections."""
+    with socket.socket() as probe:
+        return probe.connect_ex((settings.listener.host, settings.listener.port)) == 0
