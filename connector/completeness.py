@@ -36,10 +36,11 @@ class Completeness:
 def judge(arrival: Arrival, now: datetime, settings: WatcherSettings) -> Completeness:
     """Decide whether a study is complete at the moment ``now``."""
     before, count = arrival.counts
+    held = f"{count} instance{'s'[: count != 1]}"
     if count and now - arrival.first_seen >= timedelta(seconds=settings.longest_wait_seconds):
-        return Completeness(True, f"{count} instances; read although it may be incomplete, after {settings.longest_wait_seconds:g} s.")
+        return Completeness(True, f"{held}; read although it may be incomplete, after {settings.longest_wait_seconds:g} s.")
     if arrival.senders:
         return Completeness(False, f"Being sent by {', '.join(sorted(arrival.senders))}.")
     if before != count or now - arrival.last_change < timedelta(seconds=settings.quiet_seconds):
         return Completeness(False, "Instances are arriving.")
-    return Completeness(True, f"{count} instances; quiet for {settings.quiet_seconds:g} s, nobody sending, and the archive's count agrees.")
+    return Completeness(True, f"{held}; quiet for {settings.quiet_seconds:g} s, nobody sending, and the archive's count agrees.")

@@ -20,7 +20,7 @@ from connector.orthanc import ChangeLog
 from connector.pacs import Pacs
 from connector.queue import Queue
 from connector.routing import route
-from radiology.errors import LedgerError, PacsError, PacsRefused, QueueError, StudyError
+from radiology.errors import IllegalTransition, LedgerError, PacsError, PacsRefused, QueueError, StudyError
 from radiology.jobs import Job, JobState
 from radiology.settings import Settings
 from radiology.study import digest
@@ -72,8 +72,12 @@ class Watcher:
         for study_uid, visit in list(self._visits.items()):
             try:
                 self._visit(study_uid, visit, now)
-            except PacsRefused as error:  # this study's trouble does not hold the others up
+            except PacsRefused as error:  # this study's trouble does not hold the others up; it is tried again when it was quiet
+                visit.last_change = now
                 self._describe(visit, visit.job.description, str(error))
+            except IllegalTransition as error:  # somebody else decided on it
+                _log.warning("no longer followed", study_uid=study_uid, reason=str(error))
+                del self._visits[study_uid]
 
     def _read_changes(self, now: datetime) -> None:
         known = self._ledger.recall(_CURSOR)
@@ -103,7 +107,7 @@ class Watcher:
         senders = frozenset(self._ledger.open_associations(study_uid, since=now - _SIGN_OF_LIFE))
         answer = judge(Arrival(visit.job.created, visit.last_change, senders, visit.counts), now, self._settings.watcher)
         if not answer.complete:
-            self._describe(visit, f"{count} instances", answer.reason)
+            self._describe(visit, f"{count} instance{'s'[: count != 1]}", answer.reason)
             return
         job_id = visit.job.job_id
         try:

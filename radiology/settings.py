@@ -32,7 +32,7 @@ class ListenerSettings(Section):
 
     host: str = Field("127.0.0.1", description="Address it listens on.")
     port: int = Field(11112, description="TCP port it listens on.")
-    ae_title: str = Field("SIGHTLINE", description="Its AE title; callers must name it.")
+    ae_title: str = Field("SIGHTLINE", min_length=1, max_length=16, description="Its AE title; callers must name it.")
     calling_ae_titles: list[str] = Field([], description="AE titles that may call; empty admits every caller.")
     maximum_associations: int = Field(16, description="Associations open at once; one more is rejected for now.")
     maximum_pdu_bytes: int = Field(131072, description="Largest PDU it receives.")
@@ -48,7 +48,7 @@ class PacsSettings(Section):
     password: SecretStr = Field(SecretStr(""), description="Password of that user.")
     host: str = Field("127.0.0.1", description="Host of the archive's DICOM port, for forwarding.")
     port: int = Field(4242, description="The archive's DICOM port.")
-    ae_title: str = Field("ORTHANC", description="The archive's AE title.")
+    ae_title: str = Field("ORTHANC", min_length=1, max_length=16, description="The archive's AE title.")
     timeout_seconds: float = Field(60.0, description="Longest wait for one answer of the archive.")
 
 
@@ -56,7 +56,7 @@ class WatcherSettings(Section):
     """The watcher: which studies are complete and wanted."""
 
     read_existing: bool = Field(True, description="Whether the first start also reads what the archive already holds.")
-    poll_seconds: float = Field(1.0, description="Pause between two looks at the archive's changes.")
+    poll_seconds: float = Field(0.25, description="Pause between two looks at the archive's changes.")
     quiet_seconds: float = Field(5.0, description="A study is complete when nothing came for this long.")
     longest_wait_seconds: float = Field(3600.0, description="A study that is never quiet is read after this long all the same.")
     modalities: list[str] = Field(["CR", "DX", "CT"], description="Modalities that the model reads.")

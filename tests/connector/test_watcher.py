@@ -183,6 +183,18 @@ def test_a_restarted_watcher_takes_up_what_was_arriving(site: Site) -> None:
     assert len(site.ledger.jobs()) == 2
 
 
+def test_two_watchers_queue_a_study_once(site: Site) -> None:
+    image = radiograph(generate_uid())
+    site.send([image])
+    other = Watcher(site.settings, site.ledger)
+    for _ in range(3):
+        other.look(site.now)
+        site.watcher.look(site.now)
+        site.now += timedelta(seconds=site.settings.watcher.quiet_seconds)
+    assert [job.state for job in site.ledger.jobs()] == [JobState.QUEUED]
+    assert site.messages == 1
+
+
 def test_an_archive_that_is_down_delays_and_loses_nothing(start_orthanc: Callable[[], Orthanc], tmp_path: Path) -> None:
     orthanc = start_orthanc()
     site = Site(orthanc.settings, tmp_path)
