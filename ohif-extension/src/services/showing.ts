@@ -13,6 +13,7 @@ export class Showing {
   private readonly hydrated = new Set<string>();
   private readonly laid = new Set<string>();
   private readonly opened = new Set<string>();
+  private hasComplained = false;
   private working: Promise<void> = Promise.resolve();
 
   constructor(private readonly host: Host) {
@@ -43,7 +44,7 @@ export class Showing {
       }
       this.openPanel();
       if (result) {
-        await this.drawBoxes(result.report);
+        await this.drawBoxes(result.report).catch(error => this.complain(error));
         const isLaying = this.layMasks(result.segmentations, viewport, image);
         if (!isLaying) {
           this.goToFinding(viewport, image); // a layer that is added later would set the viewport back
@@ -108,6 +109,10 @@ export class Showing {
 
   private complain(error: unknown): void {
     console.error('Sightline', error);
+    if (this.hasComplained) {
+      return;
+    }
+    this.hasComplained = true;
     this.services.uiNotificationService.show({
       title: 'Sightline',
       message: 'The AI results of this study could not be drawn; the panel has the sentences.',

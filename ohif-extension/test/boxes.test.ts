@@ -1,0 +1,68 @@
+/** Boxes belong where the SR puts them, whatever the shape of the pixels. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import type { BoxAnnotation, DisplaySet, Hydration, ImagePlane, Point } from '../src/ohif';
+import { caption, placeRight, prepareBoxes } from '../src/services/boxes';
+
+const OBLIQUE: ImagePlane = {
+  imagePositionPatient: [10, -20, 30],
+  rowCosines: [0.8, 0.6, 0],
+  columnCosines: [0, 0, -1],
+  rowPixelSpacing: 0.4,
+  columnPixelSpacing: 0.2,
+};
+
+/** Where a pixel coordinate is, with the two spacings used as PS3.3 10.7.1.3 says, or as Cornerstone does. */
+function world([column, row]: [number, number], plane: ImagePlane, swapped = false): Point {
+  const { imagePositionPatient: origin, rowCosines, columnCosines, rowPixelSpacing, columnPixelSpacing } = plane;
+  const along = (column - 0.5) * (swapped ? rowPixelSpacing! : columnPixelSpacing!);
+  const down = (row - 0.5) * (swapped ? columnPixelSpacing! : rowPixelSpacing!);
+  return origin.map((value, axis) => value + along * rowCosines[axis]! + down * columnCosines[axis]!) as Point;
+}
+
+function near(actual: Point, expected: Point): void {
+  actual.forEach((value, axis) => assert.ok(Math.abs(value - expected[axis]!) < 1e-9, `${actual} is not ${expected}`));
+}
+
+test('a point on pixels that are not square is put right', () => {
+  for (const pixel of [[0, 0], [60, 90], [12.5, 200]] as [number, number][]) {
+    near(placeRight(world(pixel, OBLIQUE, true), OBLIQUE), world(pixel, OBLIQUE));
+  }
+});
+
+test('square pixels, and images that do not say, are left as they are', () => {
+  const square = { ...OBLIQUE, columnPixelSpacing: 0.4 };
+  assert.deepEqual(placeRight([1, 2, 3], square), [1, 2, 3]);
+  assert.deepEqual(placeRight([1, 2, 3], { ...OBLIQUE, rowPixelSpacing: null }), [1, 2, 3]);
+});
+
+function hydration(Manufacturer: string): Hydration {
+  const displaySet = {
+    Modality: 'SR',
+    instance: { SOPInstanceUID: '1.9', Manufacturer },
+    measurements: [{ loaded: true, TrackingUniqueIdentifier: '2.25.7', imageId: 'image' }],
+  } as unknown as DisplaySet;
+  const annotation: BoxAnnotation = { data: { label: 'A nodule.', handles: { points: [world([60, 90], OBLIQUE, true)] } } };
+  return { displaySet, storedMeasurementByAnnotationType: { RectangleROI: [{ TrackingUniqueIdentifier: '2.25.7', annotation }] } };
+}
+
+test('only boxes of our own reports are changed', () => {
+  const prepare = prepareBoxes(imageId => (imageId === 'image' ? OBLIQUE : undefined));
+  const ours = prepare(hydration('Sightline')).RectangleROI![0]!.annotation.data;
+  near(ours.handles.points[0]!, world([60, 90], OBLIQUE));
+  assert.equal(ours.isSightline, true);
+  const theirs = prepare(hydration('Another Maker')).RectangleROI![0]!.annotation.data;
+  near(theirs.handles.points[0]!, world([60, 90], OBLIQUE, true));
+  assert.equal(theirs.isSightline, undefined);
+});
+
+test('our boxes carry their sentence, and those of a reader their statistics', () => {
+  const lines = caption(() => ['Area: 5 mm2']);
+  const handles = { points: [] };
+  const said = lines({ isSightline: true, label: 'A small pleural effusion on the left, blunting the angle.', handles });
+  assert.equal(said.join(' '), 'AI: A small pleural effusion on the left, blunting the angle.');
+  assert.ok(said.length > 1 && said.every(line => line.length <= 34));
+  assert.deepEqual(lines({ label: 'mine', handles }), ['Area: 5 mm2']);
+});
