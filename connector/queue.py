@@ -18,7 +18,8 @@ _QUEUE = "sightline"
 
 def celery_app(settings: Settings) -> Celery:
     """Return the Celery application that senders and the worker share. Makes the folders of the file-system broker."""
-    app = Celery("sightline", broker=settings.queue.broker_url)
+    on_disk = settings.queue.broker_url.startswith("filesystem:")
+    app = Celery("sightline", broker="filesystem://localhost/" if on_disk else settings.queue.broker_url)
     app.conf.update(
         task_default_queue=_QUEUE,
         task_acks_late=True,
@@ -31,7 +32,7 @@ def celery_app(settings: Settings) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=5,
     )
-    if settings.queue.broker_url.startswith("filesystem:"):
+    if on_disk:
         folder = settings.data_folder.resolve() / "queue"
         options = {name: folder / name for name in ("messages", "control", "processed")}
         for path in options.values():

@@ -26,7 +26,7 @@ def register(app: Celery, worker: Worker) -> None:
         except Exception as error:  # noqa: BLE001 - whatever it was, the job must end in a state with a reason
             record_failure(job_id, worker, error)
 
-    app.task(task, name=READ_STUDY)
+    app.task(task, name=READ_STUDY, shared=False)
 
 
 def record_failure(job_id: int, worker: Worker, error: Exception) -> None:
