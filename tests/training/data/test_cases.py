@@ -1,0 +1,45 @@
+"""Cases come back from disk as they were made, and no patient is on both sides of the split."""
+
+from pathlib import Path
+
+import numpy as np
+
+from tests.training.data.chest import ball, chest
+from training.data import drr, slices
+from training.data.cases import PATIENTS, Cases, plan, write_shard
+from training.data.scene import Scene
+
+
+def some_scenes() -> list[Scene]:
+    rng = np.random.default_rng(0)
+    body = drr.pose(chest(), rng)
+    return [drr.scene(body, [ball(5)], rng) for _ in range(3)] + [slices.scene(chest(), [ball(4)], rng) for _ in range(3)]
+
+
+def test_scenes_come_back_as_they_were_written(tmp_path: Path) -> None:
+    scenes = some_scenes()
+    digest = write_shard(tmp_path / "train-0000", scenes, "chest")
+    (tmp_path / "manifest.json").write_text(
+        f'{{"seed": 0, "shards": [{{"name": "train-0000", "split": "train", "scenes": {len(scenes)}, "sha256": "{digest}"}}]}}'
+    )
+    cases = Cases(tmp_path, "train")
+    assert len(cases) == len(scenes)
+    assert len(Cases(tmp_path, "held_out_patient")) == 0
+    for case, scene in zip(cases, scenes, strict=True):
+        assert case.kind == scene.kind
+        assert np.array_equal(case.image, scene.image)
+        assert case.masks.keys() == scene.masks.keys()
+        assert all(np.array_equal(case.masks[label], scene.masks[label]) for label in scene.masks)
+
+
+def test_the_held_out_patient_is_not_trained_on() -> None:
+    train = {patient for patient, _ in PATIENTS["train"]}
+    assert not train & {patient for patient, _ in PATIENTS["held_out_patient"]}
+    assert {patient for split, patient, _, _ in plan(2000, 200) if split == "train"} == train
+
+
+def test_the_plan_makes_the_number_of_scenes_asked_for() -> None:
+    made = plan(2000, 200)
+    assert sum(count for split, _, _, count in made if split == "train") == 2000
+    assert sum(count for split, _, _, count in made if split == "held_out_patient") == 200
+    assert {kind for split, _, kind, _ in made if split == "held_out_scenes"} == {"projection", "ct"}

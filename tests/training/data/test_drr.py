@@ -1,0 +1,99 @@
+"""Projections follow Beer-Lambert, and masks lie where their voxels cast their shadow."""
+
+import numpy as np
+import pytest
+
+from tests.training.data.chest import ball, chest
+from training.data import drr
+from training.data.drr import Body, Wanted, attenuation, project, project_mask, render
+
+SPACING = (0.8, 2.5, 0.8)
+
+
+def sphere(centre_mm: tuple[float, float, float], radius_mm: float, shape: tuple[int, int, int] = (60, 24, 70)) -> np.ndarray:
+    grid = np.meshgrid(*(np.arange(size) * step for size, step in zip(shape, SPACING, strict=True)), indexing="ij")
+    return sum((axis - middle) ** 2 for axis, middle in zip(grid, centre_mm, strict=True)) < radius_mm**2
+
+
+def extent(mask: np.ndarray) -> tuple[int, int, int, int]:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return rows[0], columns[0], rows[-1] + 1, columns[-1] + 1
+
+
+def test_a_sphere_of_water_casts_its_shadow_and_its_line_integral() -> None:
+    body = sphere((24, 30, 28), 15)
+    shadow = project_mask(body)
+    row0, column0, row1, column1 = extent(shadow)
+    centre_row, centre_column = 59 - 24 / 0.8, 28 / 0.8
+    analytic = (centre_row - 15 / 0.8, centre_column - 15 / 0.8, centre_row + 15 / 0.8 + 1, centre_column + 15 / 0.8 + 1)
+    assert np.abs(np.subtract((row0, column0, row1, column1), analytic)).max() <= 1
+    line = project(attenuation(np.where(body, 0, -1000).astype(np.float32)), SPACING[1])
+    assert line.max() == pytest.approx(0.02 * 30, rel=0.1)
+
+
+def test_moving_the_body_moves_the_shadow() -> None:
+    before = extent(project_mask(sphere((24, 30, 28), 10)))
+    after = extent(project_mask(sphere((24 + 4 * 0.8, 30, 28 + 3 * 0.8), 10)))
+    assert after == tuple(np.add(before, (-4, 3, -4, 3)))
+
+
+def test_one_behind_the_other_keep_two_shadows() -> None:
+    front, back = sphere((24, 15, 28), 8), sphere((24, 45, 30), 12)
+    assert extent(project_mask(front)) != extent(project_mask(back))
+    assert (project_mask(front) & project_mask(back)).any()
+
+
+def test_a_mirrored_body_has_a_mirrored_shadow() -> None:
+    body = sphere((24, 30, 16), 10)
+    assert np.array_equal(project_mask(body[:, :, ::-1]), project_mask(body)[:, ::-1])
+
+
+def test_air_lets_everything_through() -> None:
+    line = project(attenuation(np.full((4, 5, 6), -1000, np.float32)), 2.0)
+    assert np.exp(-line) == pytest.approx(1)
+
+
+def test_head_is_up_and_the_patients_right_is_on_the_left() -> None:
+    body = drr.pose(chest(), np.random.default_rng(0), amount=0)
+    right, left = (np.argwhere(body.shadows[f"{side} lung"]).mean(0) for side in ("right", "left"))
+    assert right[1] < left[1]
+    heart = np.argwhere(body.shadows["mediastinum"]).mean(0)
+    assert right[1] < heart[1] < left[1]
+    assert body.shadows["mediastinum"].shape == body.soft.shape
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_lesions_are_where_they_were_asked_for(side: str) -> None:
+    body = drr.pose(chest(), np.random.default_rng(0), amount=0)
+    wanted = Wanted({side: 60.0}, nodules=(side,), consolidations=(side,))
+    line, masks = render(body, wanted, [ball(6)], np.random.default_rng(1))
+    plain, _ = render(body, Wanted({}), [ball(6)], np.random.default_rng(1))
+    found = {label for label in masks if label not in body.shadows}
+    assert found == {f"{side} nodule", f"{side} consolidation", f"{side} pleural effusion"}
+    lung = body.shadows[f"{side} lung"]
+    assert all((masks[label] & lung).sum() == masks[label].sum() for label in found)
+    changed = np.abs(line - plain) > drr.VISIBLE
+    assert not changed[~np.any([masks[label] for label in found], axis=0)].any()
+
+
+def test_an_effusion_lies_at_the_bottom_of_its_lung() -> None:
+    body = drr.pose(chest(), np.random.default_rng(0), amount=0)
+    _, masks = render(body, Wanted({"left": 50.0}), [], np.random.default_rng(0))
+    fluid, lung = masks["left pleural effusion"], body.shadows["left lung"]
+    assert np.flatnonzero(fluid.any(1))[-1] == np.flatnonzero(lung.any(1))[-1]
+    assert np.flatnonzero(fluid.any(1))[0] > np.flatnonzero(lung.any(1)).mean()
+
+
+def test_what_cannot_be_seen_is_not_there() -> None:
+    body = drr.pose(chest(), np.random.default_rng(0), amount=0)
+    tissue = Body.of(np.full_like(body.hounsfield, 60), np.zeros(body.hounsfield.shape, np.uint8))
+    hidden = Body(tissue.hounsfield, body.lungs, tissue.soft, tissue.excess, body.shadows)
+    _, masks = render(hidden, Wanted({"left": 50.0}), [], np.random.default_rng(0))
+    assert "left pleural effusion" not in masks
+
+
+def test_the_same_seed_makes_the_same_film() -> None:
+    body = drr.pose(chest(), np.random.default_rng(3))
+    first, second = (drr.scene(body, [ball(5)], np.random.default_rng(4)) for _ in range(2))
+    assert np.array_equal(first.image, second.image)
+    assert first.masks.keys() == second.masks.keys()
