@@ -70,7 +70,7 @@ class LedgerSettings(Section):
     """The ledger of jobs."""
 
     url: str = Field("", description="SQLAlchemy URL; empty is an SQLite file in the data folder.")
-    lease_seconds: float = Field(120.0, description="A worker that has not renewed its lease for this long is taken for dead.")
+    lease_seconds: float = Field(30.0, description="A worker that has not renewed its lease for this long is taken for dead.")
     maximum_attempts: int = Field(5, description="A job that was tried this often is failed.")
     retry_seconds: float = Field(10.0, description="Pause before an unreachable archive is tried again; doubles with each attempt.")
 
