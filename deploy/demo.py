@@ -38,6 +38,8 @@ from radiology.settings import Settings
 _ROOT = Path(__file__).resolve().parents[1]
 _FINAL = frozenset({JobState.DONE, JobState.REFUSED, JobState.FAILED})
 _POLL_SECONDS = 0.25
+_HASTY = {"quiet_seconds": 2.0}
+"""Whoever looks at a demo waits; its senders do not pause."""
 _ARRIVAL_SECONDS = 60
 
 
@@ -102,7 +104,8 @@ def demo_settings() -> Settings:
     api = settings.api.model_copy(
         update={"viewer_folder": settings.api.viewer_folder or ohif.install(_ROOT / ohif.CACHE_FOLDER), "extension_folder": extension}
     )
-    return settings.model_copy(update={"data_folder": folder.resolve(), "api": api})
+    watcher = settings.watcher if "quiet_seconds" in settings.watcher.model_fields_set else settings.watcher.model_copy(update=_HASTY)
+    return settings.model_copy(update={"data_folder": folder.resolve(), "api": api, "watcher": watcher})
 
 
 def _forget(settings: Settings) -> None:

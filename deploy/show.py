@@ -124,7 +124,7 @@ def print_result(result: Result, console: Console) -> None:
         for flag in finding.flags:
             console.print(Text(f"      flagged: {flag}", style="yellow"), soft_wrap=True)
     for sentence in result.report.withheld:
-        console.print(Text(f"  withheld: {sentence}", style="yellow"), soft_wrap=True)
+        console.print(Text(f"  {sentence}", style="yellow"), soft_wrap=True)
     console.print(Text.assemble(("  Impression: ", "bold"), result.report.impression), soft_wrap=True)
     if result.scores:
         console.print("  Compared with what is known:")

@@ -138,7 +138,6 @@ def _real_ct(sources: Path) -> tuple[list[Dataset], Truth | None]:
         "right lung": scan.labels == RIGHT_LUNG,
         "left lung": scan.labels == LEFT_LUNG,
         "mediastinum": np.isin(scan.labels, (HEART, GREAT_VESSELS)),
-        "heart": scan.labels == HEART,
         "left nodule": scan.lesion,
     }
     # Beyond the nodule and the labelled organs nobody wrote down what this patient has.
@@ -171,10 +170,9 @@ def _truth(masks: dict[str, NDArray[np.bool_]], series_uid: str, complete: bool)
 
 
 _CASE = "LIDC-IDRI-0001"
-_PROJECTED = f"Projected from: {ATTRIBUTION[_CASE]} Synthetic, with exact truth"
+_PROJECTED = f"Projected from {_CASE} (see ct). Synthetic, with exact truth"
 
-RECIPES = (
-    Recipe("ct", ATTRIBUTION[_CASE], _real_ct),
+RECIPES = (  # the CT last: it takes longest
     Recipe("radiograph-normal", f"{_PROJECTED}; the nodule taken out.", partial(_projected, "normal")),
     Recipe("radiograph-nodule", f"{_PROJECTED}; the patient's own nodule.", partial(_projected, "nodule")),
     Recipe("radiograph-effusion", f"{_PROJECTED}; the nodule taken out, fluid put in.", partial(_projected, "effusion")),
@@ -183,4 +181,5 @@ RECIPES = (
         "RG1 of the NEMA compressed samples, from the package pydicom-data 1.0.0 (MIT). Real; nothing is known of it: shown, not scored.",
         _real_radiograph,
     ),
+    Recipe("ct", ATTRIBUTION[_CASE], _real_ct),
 )
