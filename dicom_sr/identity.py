@@ -93,7 +93,7 @@ def _inputs(report: Report) -> tuple[str, ...]:
 def without_identity(header: Dataset) -> Dataset:
     """Return a copy of a header whose patient and study attributes are empty.
 
-    For highdicom, which wants them all and parses them: what the modality sent is taken over as it is by :meth:`Maker.stamp`.
+    For highdicom, which wants them all of the first image and parses them: :meth:`Maker.stamp` takes over what the modality sent.
     """
     return changed(header, dict.fromkeys(_PATIENT_AND_STUDY))
 

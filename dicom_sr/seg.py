@@ -47,6 +47,11 @@ class Source:
     stop: int
     places: tuple[tuple[str, Finding, Region], ...]
 
+    @property
+    def uid(self) -> str:
+        """What is segmented: the UID of the cross-sectional series, or of the one radiograph."""
+        return self.series.series_uid if self.series.modality in VOLUME_MODALITIES else self.series.instance_uids[self.first]
+
 
 def sources(study: Study, findings: tuple[Finding, ...]) -> Iterator[Source]:
     """Group the regions that have a mask by the Segmentation they go to; none for an empty set."""
@@ -71,13 +76,14 @@ def sources(study: Study, findings: tuple[Finding, ...]) -> Iterator[Source]:
 def build(source: Source, series_number: int, maker: Maker) -> hd.seg.Segmentation:
     """Return the Segmentation of one source; frames without any marked pixel are left out."""
     headers = source.series.instances[source.first : source.stop]
+    images = [_placed(header, source.series) for header in headers]
     rows, columns = int(headers[0].Rows), int(headers[0].Columns)
     masks = np.zeros((len(headers), rows, columns, len(source.places)), np.uint8)
     for index, (*_, region) in enumerate(source.places):
         slices, in_rows, in_columns = region.box.slices
         masks[slices.start - source.first : slices.stop - source.first, in_rows, in_columns, index] = np.asarray(region.mask)
     segmentation = hd.seg.Segmentation(
-        source_images=[_placed(header, source.series) for header in headers],
+        source_images=[without_identity(images[0]), *images[1:]],
         pixel_array=masks,
         segmentation_type=SegmentationTypeValues.BINARY if rows * columns % 16 == 0 else SegmentationTypeValues.FRACTIONAL,
         fractional_type=SegmentationFractionalTypeValues.OCCUPANCY,
@@ -85,11 +91,8 @@ def build(source: Source, series_number: int, maker: Maker) -> hd.seg.Segmentati
         segment_descriptions=[_segment(number, *place, maker) for number, place in enumerate(source.places, 1)],
         content_label="AI_SEGMENTATION",
         content_description="AI segmentation, not verified",
-        **maker.attributes(
-            f"SEG {headers[0].SOPInstanceUID if source.series.modality not in VOLUME_MODALITIES else source.series.series_uid}",
-            series_number,
-            "AI segmentation - research, not verified, not for diagnosis",
-        ),
+        content_creator_name="",
+        **maker.attributes(f"SEG {source.uid}", series_number, "AI segmentation - research, not verified, not for diagnosis"),
     )
     maker.stamp(segmentation)
     _name_dimensions(segmentation)
@@ -100,10 +103,14 @@ def _segment(number: int, identifier: str, finding: Finding, region: Region, mak
     term = TERMS.get(finding.name)
     side = to_dicom(SIDE_CODES[finding.side]) if finding.side else None
     model = maker.report.model
-    label = f"{side.meaning} {finding.name}" if side else finding.name.capitalize()
+    if term is None:
+        # LO: one line of 64 characters, and a backslash would make it two values (PS3.5 6.2).
+        label = " ".join(finding.sentence.replace("\\", " ").split())[:64]
+    else:
+        label = f"{side.meaning} {term.name}" if side else term.name.capitalize()
     segment = SegmentDescription(
         segment_number=number,
-        segment_label=label if term else finding.sentence[:64],
+        segment_label=label,
         segmented_property_category=CATEGORY_CODES[term.kind if term else ""],
         segmented_property_type=to_dicom(term.code) if term else codes.SCT.Tissue,
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
@@ -140,7 +147,7 @@ def _placed(header: Dataset, series: Series) -> Dataset:
         }
     if not header.get("SliceThickness"):
         added["SliceThickness"] = _slice_distance_mm(series)
-    return without_identity(changed(header, added))
+    return changed(header, added) if added else header
 
 
 def _slice_distance_mm(series: Series) -> float:

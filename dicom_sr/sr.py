@@ -73,7 +73,7 @@ def build(study: Study, maker: Maker) -> Comprehensive3DSR:
     used = set(report.instance_uids) | {uid for finding in report.findings for region in finding.regions for uid in _extent(study, region)}
     evidence = [header for series in study.series for header in series.instances if str(header.SOPInstanceUID) in used]
     document = Comprehensive3DSR(
-        evidence=[without_identity(header) for header in evidence],
+        evidence=[without_identity(evidence[0]), *evidence[1:]],
         content=_root(study, report),
         is_complete=True,
         **maker.attributes("SR", SERIES_NUMBER, "AI findings - research, not verified, not for diagnosis"),

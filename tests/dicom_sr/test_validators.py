@@ -58,6 +58,13 @@ def test_tid1500reader_finds_every_place_with_its_finding_and_site(files: list[P
     assert {group["Laterality"]["CodeMeaning"] for group in groups if "Laterality" in group} == {"Right"}
 
 
+def without(sources: Sequence[Dataset], *keywords: str) -> Sequence[Dataset]:
+    for image in sources:
+        for keyword in keywords:
+            delattr(image, keyword)
+    return sources
+
+
 OBLIQUE = Rotation.from_euler("xyz", [20, -35, 10], degrees=True).as_matrix()
 
 
@@ -68,6 +75,7 @@ OBLIQUE = Rotation.from_euler("xyz", [20, -35, 10], degrees=True).as_matrix()
         pytest.param(ct_series(5, 32, 40, (3.0, 0.5, 0.9)), id="anisotropic"),
         pytest.param(ct_series(5, 32, 40, (3.0, 0.5, 0.9), [*OBLIQUE[:, 0], *OBLIQUE[:, 1]]), id="oblique"),
         pytest.param(ct_series(5, 21, 22), id="bits that do not align"),
+        pytest.param(without(ct_series(), "FrameOfReferenceUID", "SliceThickness"), id="CT without frame of reference or thickness"),
         pytest.param(projections(2, 32, 40), id="CR"),
         pytest.param(projections(1, 21, 33, "DX"), id="DX, bits that do not align"),
     ],

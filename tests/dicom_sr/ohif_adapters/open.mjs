@@ -16,7 +16,6 @@ const { metaData } = await import('@cornerstonejs/core');
 const { adaptersSR, adaptersSEG } = await import('@cornerstonejs/adapters');
 const dcmjs = (await import('dcmjs')).default;
 
-const print = console.log;
 console.log = console.warn = console.info = () => {};
 
 function open(file) {
@@ -102,5 +101,4 @@ for (const { name, dataset, buffer } of results) {
     });
   }
 }
-print(JSON.stringify({ measurements, masks }));
-process.exit(0);
+process.stdout.write(JSON.stringify({ measurements, masks }), () => process.exit(0));
