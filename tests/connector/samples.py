@@ -1,4 +1,4 @@
-"""Small made-up studies to send; no test data of this room comes from a person."""
+"""Small made-up studies to send."""
 
 from collections.abc import Iterator
 

@@ -12,5 +12,5 @@ def until(condition: Callable[[], Result], seconds: float = 60) -> Result:
     deadline = time.monotonic() + seconds
     while not (answer := condition()):
         assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
+        time.sleep(0.05)
     return answer
