@@ -71,7 +71,12 @@ def main(
             if json_file:
                 json_file.write_text(json.dumps({"studies": [result.as_json() for result in results]}, indent=1) + "\n")
             good = all(result.sr and result.seg for result in results)
-            console.print(f"\nThe viewer: [bold]http://{settings.api.host}:{settings.api.port}/[/]")
+            viewer = f"http://{settings.api.host}:{settings.api.port}/"
+            console.print(f"\nThe viewer, with every study: [bold]{viewer}[/]")
+            for result in results:
+                console.print(
+                    f"  {result.study.description}:\n    {viewer}viewer?StudyInstanceUIDs={result.study.study_uid}", soft_wrap=True
+                )
             console.print("Made by AI. Investigational, not verified by a radiologist, not for diagnosis.", style="dim")
             if not once:
                 console.print("Ctrl-C stops everything.")

@@ -34,9 +34,9 @@ def settings(tmp_path: Path) -> Settings:
     )
 
 
-def processes_of(settings: Settings) -> list[str]:
+def processes_of(data_folder: Path) -> list[str]:
     """The command lines of all processes that were started with this data folder."""
-    mark = f"SIGHTLINE_DATA_FOLDER={settings.data_folder.resolve()}".encode()
+    mark = f"SIGHTLINE_DATA_FOLDER={data_folder.resolve()}".encode()
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -68,7 +68,7 @@ def test_a_port_in_use_is_named_with_its_setting(settings: Settings, port_of, va
         other.listen()
         with pytest.raises(ServiceError, match=rf"Port {port_of(settings)} is in use: .*{variable}"), services.running(settings):
             pass
-    assert not processes_of(settings)
+    assert not processes_of(settings.data_folder)
 
 
 def test_a_missing_program_is_named_with_the_way_to_install_it(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,16 +89,16 @@ def test_a_service_that_does_not_start_is_named_with_the_end_of_its_log(settings
     (settings.data_folder / "orthanc" / "index").mkdir()  # where Orthanc wants its database file
     with pytest.raises(ServiceError, match=r"orthanc does not start(?s:.)*index"), services.running(settings):
         pass
-    assert not processes_of(settings)
+    assert not processes_of(settings.data_folder)
 
 
 def test_services_answer_while_they_run_and_are_gone_afterwards(settings: Settings) -> None:
     with services.running(settings):
         assert httpx.get(f"http://127.0.0.1:{settings.api.port}/api/v1/health").status_code == 200
-        assert len(processes_of(settings)) >= 6
+        assert len(processes_of(settings.data_folder)) >= 6
         stored = settings.data_folder / "orthanc.json"
         assert stored.stat().st_mode & 0o077 == 0
-    assert not processes_of(settings)
+    assert not processes_of(settings.data_folder)
     services.refuse_taken_ports(settings)
 
 
@@ -120,6 +120,6 @@ with services.running(Settings()):
     starter.wait()
     starter.stdout.close()
     deadline = time.monotonic() + 60
-    while processes_of(settings) and time.monotonic() < deadline:
+    while processes_of(settings.data_folder) and time.monotonic() < deadline:
         time.sleep(0.2)
-    assert not processes_of(settings)
+    assert not processes_of(settings.data_folder)
