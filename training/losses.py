@@ -1,4 +1,4 @@
-"""Losses: token cross-entropy, Dice and binary cross-entropy of the masks, and the coverage loss of the warm-up (Citrus-V 4.3.1)."""
+"""Losses: token cross-entropy, Dice and binary cross-entropy of the masks (Citrus-V 4.3.1), and two that the paper has not."""
 
 from __future__ import annotations
 
@@ -36,6 +36,16 @@ def coverage_loss(logits: Tensor, coverage: Tensor) -> Tensor:
     ``logits`` and ``coverage`` [image tokens, parts]. Not in the paper: a vision tower without pre-trained weights learns places from it.
     """
     return functional.binary_cross_entropy_with_logits(logits.float(), coverage.float(), reduction="none").sum(1).mean()
+
+
+def quality_loss(predicted_iou: Tensor, logits: Tensor, masks: Tensor) -> Tensor:
+    """Mean squared error between the predicted and the true IoU of each mask (SAM 2's own loss; the mask score is built on it).
+
+    ``predicted_iou`` [K], ``logits`` and ``masks`` [K, M, M].
+    """
+    mine, target = (logits.detach() > 0).flatten(1), (masks > 0.5).flatten(1)
+    iou = (mine & target).sum(1) / (mine | target).sum(1).clamp(min=1)
+    return functional.mse_loss(predicted_iou.float(), iou.float())
 
 
 class _ScaleGradient(torch.autograd.Function):

@@ -73,7 +73,6 @@ class Sample:
         labels: [T] the token to predict at the position before it, or ``IGNORED``.
         position_ids: [3, T] M-RoPE positions (time, height, width).
         pixel_values: [patches, patch values] the language model's image, or None for a text.
-        image_grid_thw: [1, 3] its grid of patches.
         segmenter_pixels: [3, S, S] the segmenter's image, or None where nothing is segmented.
         masks: [k, M, M] one mask per ``[SEG]``, 0 or 1, in the order of the text.
         coverage: [image tokens, parts] what share of each image token each part covers, for the auxiliary loss.
@@ -84,7 +83,6 @@ class Sample:
     labels: Tensor
     position_ids: Tensor
     pixel_values: Tensor | None = None
-    image_grid_thw: Tensor | None = None
     segmenter_pixels: Tensor | None = None
     masks: Tensor = field(default_factory=lambda: torch.zeros(0, 1, 1))
     coverage: Tensor | None = None
@@ -102,7 +100,9 @@ class Sample:
         if self.whole:
             raise ValueError(f"Sample {self.name!r} has an image or a mask and may not be cut.")
         span = slice(piece.start, piece.stop)
-        return Sample(self.input_ids[span], self.labels[span], self.position_ids[:, span] - self.position_ids[:, span.start, None], name=self.name)
+        return Sample(
+            self.input_ids[span], self.labels[span], self.position_ids[:, span] - self.position_ids[:, span.start, None], name=self.name
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,7 +114,6 @@ class Row:
         labels: [1, L]; the first label of every sample is ``IGNORED``.
         position_ids: [4, 1, L]: text positions that restart at 0, then time, height, width.
         pixel_values: [patches, patch values] or None.
-        image_grid_thw: [images, 3] or None.
         segmenter_pixels: [N, 3, S, S] images of the samples with masks.
         masks: [K, M, M].
         mask_places: [K, 2] (row of the batch, token) of the ``[SEG]`` that mask k belongs to.
@@ -127,7 +126,6 @@ class Row:
     labels: Tensor
     position_ids: Tensor
     pixel_values: Tensor | None
-    image_grid_thw: Tensor | None
     segmenter_pixels: Tensor
     masks: Tensor
     mask_places: Tensor
@@ -158,13 +156,12 @@ def join(samples: Sequence[Sample], seg_token: int) -> Row:
         label[0] = IGNORED
     text = torch.cat([torch.arange(len(sample.input_ids)) for sample in samples])
     places_2d = torch.tensor([(0, token) for token in places], dtype=torch.long).reshape(-1, 2)
-    seen = [sample for sample in samples if sample.pixel_values is not None and sample.image_grid_thw is not None]
+    seen = [sample for sample in samples if sample.pixel_values is not None]
     return Row(
         input_ids=torch.cat([sample.input_ids for sample in samples])[None],
         labels=torch.cat(labels)[None],
         position_ids=torch.cat([text[None], torch.cat([sample.position_ids for sample in samples], 1)])[:, None],
         pixel_values=_cat([sample.pixel_values for sample in seen]),
-        image_grid_thw=_cat([sample.image_grid_thw for sample in seen]),
         segmenter_pixels=torch.stack([sample.segmenter_pixels for sample in segmented]) if segmented else torch.zeros(0, 3, 1, 1),
         masks=torch.cat([sample.masks for sample in segmented]) if segmented else torch.zeros(0, 1, 1),
         mask_places=places_2d,
@@ -180,7 +177,7 @@ def _cat(parts: Sequence[Tensor | None]) -> Tensor | None:
 
 
 def pack(samples: Sequence[Sample], limit: int, seg_token: int, dropped: Callable[[str], None]) -> list[Row]:
-    """Best-fit the samples into rows of at most ``limit`` tokens; ``dropped`` is told the name of each that is too long and may not be cut."""
+    """Best-fit samples into rows of at most ``limit`` tokens; ``dropped`` is told each name that is too long and may not be cut."""
     kept = []
     for sample in samples:
         if sample.whole and len(sample.input_ids) > limit:

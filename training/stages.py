@@ -44,6 +44,7 @@ class Weights(Checked):
     token: float = Field(1.0, ge=0)
     dice: float = Field(2.0, ge=0)
     mask_cross_entropy: float = Field(1.0, ge=0)
+    quality: float = Field(0.0, ge=0)
     coverage: float = Field(0.0, ge=0)
 
     @property
@@ -84,7 +85,9 @@ class Stage(Checked):
         if not self.learning_rates:
             raise ValueError(f"Stage {self.name!r} trains nothing: name at least one part in learning_rates.")
         if masked and not self.weights.masks:
-            raise ValueError(f"Stage {self.name!r} trains {sorted(masked)} without a mask loss: set weights.dice or weights.mask_cross_entropy.")
+            raise ValueError(
+                f"Stage {self.name!r} trains {sorted(masked)} without a mask loss: set weights.dice or weights.mask_cross_entropy."
+            )
         if self.cached_rows and spoken:
             raise ValueError(f"Stage {self.name!r} caches [SEG] states while {sorted(spoken)} change: freeze them or set cached_rows to 0.")
         return self
@@ -129,7 +132,7 @@ class Config(Checked):
         row_tokens: tokens of a packed row, that is of one optimizer step.
         window: samples that are packed together.
         weight_decay, clip_norm, betas: of AdamW; the gradient norm is clipped for each part by itself.
-        checkpoint_steps: a checkpoint after so many steps.
+        checkpoint_steps, picture_steps: a checkpoint, and pictures of a few readings, after so many steps.
         augmentation: of the training images.
         stages: in order.
     """
@@ -143,6 +146,7 @@ class Config(Checked):
     clip_norm: float = Field(1.0, gt=0)
     betas: tuple[float, float] = (0.9, 0.95)
     checkpoint_steps: int = Field(200, gt=0)
+    picture_steps: int = Field(400, gt=0)
     augmentation: Augmentation = Augmentation()
     stages: tuple[Stage, ...] = Field(min_length=1)
 

@@ -18,7 +18,6 @@ def seen(ids: list[int], masks: int, name: str) -> Sample:
         tokens.clone(),
         torch.arange(len(ids)).expand(3, -1),
         torch.full((4, 6), float(len(ids))),
-        torch.tensor([[1, 2, 2]]),
         torch.full((3, 8, 8), float(len(ids))) if masks else None,
         torch.stack([torch.full((4, 4), 10.0 * len(ids) + index) for index in range(masks)]) if masks else torch.zeros(0, 4, 4),
         torch.zeros(1, 3),

@@ -1,0 +1,126 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import nn
+
+from ai_engine.model.language import Language
+from ai_engine.model.unified import UnifiedModel
+from training.joint import cached, mask_losses, row_losses, total
+from training.packing import Sample, join
+from training.parts import PARTS
+from training.stages import Config as TrainingConfig
+from training.stages import Stage, Weights, freeze, optimizer, part_of
+
+SPOKEN = {"language": 1e-3, "vision": 1e-3, "aligner": 1e-3}
+MASKED = {"projector": 1e-3, "segmenter": 1e-3}
+MIXED = ("No nodule.", "There is a nodule [SEG] in the left lung.", "The right lung [SEG] is clear.\nThe left lung [SEG] is clear.")
+
+
+def stage(rates: dict[str, float] | None = None, **changes: object) -> Stage:
+    weights = Weights(token=1, dice=2, mask_cross_entropy=1, coverage=0.5)
+    return Stage.model_validate({"name": "test", "steps": 4, "learning_rates": rates or SPOKEN | MASKED, "weights": weights} | changes)
+
+
+@pytest.fixture
+def head(model: UnifiedModel) -> nn.Linear:
+    return nn.Linear(model.config.text.hidden_size, len(PARTS))
+
+
+def test_packed_and_single_samples_give_the_same_losses_and_masks(
+    model: UnifiedModel, language: Language, head: nn.Linear, make_sample: Callable[..., Sample]
+) -> None:
+    samples = [make_sample(text, seed) for seed, text in enumerate(MIXED)]
+    packed = row_losses(model, head, join(samples, language.seg), stage())
+    single = [row_losses(model, head, join([sample], language.seg), stage()) for sample in samples]
+    tokens = [int((sample.labels != -100).sum()) for sample in samples]
+    masks = [len(sample.masks) for sample in samples]
+    for name, counts in (("token", tokens), ("dice", masks), ("mask_cross_entropy", masks)):
+        mean = sum(losses[name].detach() * count for losses, count in zip(single, counts, strict=True) if count) / sum(counts)
+        assert packed[name].item() == pytest.approx(mean.item(), abs=1e-4), name
+
+
+def test_a_mixed_row_gives_every_mask_to_its_own_seg_token(
+    model: UnifiedModel, language: Language, make_sample: Callable[..., Sample]
+) -> None:
+    samples = [make_sample(MIXED[0], 1), make_sample(MIXED[1], 2), make_sample("No nodule.", 3, image=False), make_sample(MIXED[2], 4)]
+    row = join(samples, language.seg)
+    targets = cached(model, row)
+    alone = [cached(model, join([sample], language.seg)) for sample in (samples[1], samples[3])]
+    assert torch.equal(targets.mask_images, torch.tensor([0, 1, 1]))
+    assert torch.allclose(targets.states, torch.cat([single.states for single in alone]), atol=0.05)
+    assert torch.equal(targets.masks, torch.cat([single.masks for single in alone]))
+    assert torch.equal(targets.segmenter_pixels, torch.cat([single.segmenter_pixels for single in alone]))
+
+
+def spoken_gradient(model: UnifiedModel, losses_of: Callable[[Stage], dict[str, torch.Tensor]], wanted: Stage) -> torch.Tensor:
+    freeze(model, wanted)
+    total(losses_of(wanted), wanted.weights).backward()
+    found = [
+        parameter.grad.flatten() for name, parameter in model.named_parameters() if name.startswith("mllm.") and parameter.grad is not None
+    ]
+    return torch.cat(found).clone()
+
+
+def test_the_mask_gradient_into_the_language_model_is_scaled(
+    model: UnifiedModel, language: Language, head: nn.Linear, make_sample: Callable[..., Sample]
+) -> None:
+    row = join([make_sample(MIXED[2])], language.seg)
+
+    def gradient(weights: Weights, factor: float, at: str = "seg_state") -> torch.Tensor:
+        wanted = stage(SPOKEN, weights=weights, mask_gradient_scale=factor, mask_gradient_at=at)
+        return spoken_gradient(model, lambda chosen: row_losses(model, head, row, chosen), wanted)
+
+    token_only = gradient(Weights(token=1, dice=0, mask_cross_entropy=0), 1.0)
+    both = Weights(token=1, dice=2, mask_cross_entropy=1)
+    off, full = gradient(both, 0.0), gradient(both, 1.0)
+    assert torch.allclose(off, token_only, atol=1e-7)
+    distances = [(gradient(both, factor) - off).norm() for factor in (0.001, 0.1)]
+    whole = (full - off).norm()
+    assert whole > 1e-3
+    assert distances[0] == pytest.approx(whole.item() * 0.001, rel=0.05)
+    assert distances[0] < distances[1] < whole
+    assert torch.allclose(gradient(both, 0.1, "projector_out") - off, (full - off) * 0.1, atol=1e-5)
+
+
+def test_the_projector_and_the_segmenter_learn_at_full_size_while_the_gradient_is_scaled(
+    model: UnifiedModel, language: Language, head: nn.Linear, make_sample: Callable[..., Sample]
+) -> None:
+    row = join([make_sample(MIXED[1])], language.seg)
+    norms = []
+    for factor in (1.0, 0.001):
+        wanted = stage(mask_gradient_scale=factor)
+        groups = freeze(model, wanted)
+        total(row_losses(model, head, row, wanted), wanted.weights).backward()
+        norms.append(
+            [torch.stack([p.grad.norm() for p in groups[part] if p.grad is not None]).norm() for part in ("projector", "segmenter")]
+        )
+    assert torch.allclose(torch.stack(norms[0]), torch.stack(norms[1]), rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("parts", "cached_rows"),
+    [
+        (("aligner",), 0),
+        (("vision", "aligner", "language"), 0),
+        (("vision", "aligner", "language", "projector", "segmenter"), 0),
+        (("projector", "segmenter"), 1),
+    ],
+)
+def test_a_stage_changes_its_own_parts_and_leaves_the_others_bit_identical(
+    parts: tuple[str, ...], cached_rows: int, model: UnifiedModel, language: Language, head: nn.Linear, make_sample: Callable[..., Sample]
+) -> None:
+    row = join([make_sample(text, seed) for seed, text in enumerate(MIXED)], language.seg)
+    masks = "segmenter" in parts
+    weights = Weights(token=0 if cached_rows else 1, dice=2 * masks, mask_cross_entropy=1 * masks)
+    wanted = stage(dict.fromkeys(parts, 1e-3), weights=weights, cached_rows=cached_rows)
+    groups = freeze(model, wanted)
+    steps = optimizer(groups, [], wanted, TrainingConfig(model="tiny", stages=(wanted,)))
+    for block in steps.param_groups:
+        block["lr"] = 1e-3
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    losses = mask_losses(model, cached(model, row), wanted) if cached_rows else row_losses(model, head, row, wanted)
+    total(losses, wanted.weights).backward()
+    steps.step()
+    changed = {part_of(name) for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
+    assert changed == set(parts)

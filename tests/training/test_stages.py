@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import pytest
+
+from training.stages import Config, Stage
+
+CONFIGS = sorted((Path(__file__).parents[2] / "training" / "configs").glob("*.yaml"))
+
+
+def test_configurations_are_shipped() -> None:
+    assert "small.yaml" in {path.name for path in CONFIGS}
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
+def test_every_shipped_configuration_parses(path: Path) -> None:
+    config = Config.read(path)
+    assert sum(stage.steps for stage in config.stages) > 0
+
+
+def test_the_small_configuration_keeps_the_papers_scale_weights_and_freezing() -> None:
+    warm_up, instruction, segmentation = Config.read(CONFIGS[[path.name for path in CONFIGS].index("small.yaml")]).stages
+    assert not {"projector", "segmenter"} & set(warm_up.learning_rates)
+    assert (instruction.mask_gradient_scale, instruction.mask_gradient_at) == (0.001, "seg_state")
+    weights = instruction.weights
+    assert (weights.token, weights.dice, weights.mask_cross_entropy) == (1, 2, 1)
+    assert set(segmentation.learning_rates) == {"projector", "segmenter"}
+    assert segmentation.cached_rows > 0
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("model: tiny\nstages: []", "stages"),
+        ("model: tiny\nstages: [{name: a, steps: 1, learning_rates: {language: 1.0e-4}, epochs: 3}]", "epochs"),
+        ("model: tiny\nstages: [{name: a, steps: 1, learning_rates: {decoder: 1.0e-4}}]", "decoder"),
+        ("model: tiny\nstages: [{name: a, steps: 1, learning_rates: {}}]", "trains nothing"),
+        ("model: tiny\nstages: [{name: a, steps: 1, learning_rates: {language: 1.0e-4}, cached_rows: 5}]", "freeze them"),
+        ("model: tiny\nstages: [{name: a, steps: 1, learning_rates: {segmenter: 1}, weights: {dice: 0, mask_cross_entropy: 0}}]", "dice"),
+        ("model: [unclosed", "not a training configuration"),
+    ],
+)
+def test_a_wrong_configuration_says_what_is_wrong(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=says):
+        Config.read(path)
+
+
+def test_the_rate_warms_up_and_then_falls_to_its_final_share() -> None:
+    stage = Stage(name="a", steps=100, learning_rates={"language": 1e-3}, warmup_steps=10, final_rate=0.1)
+    rates = [stage.rate(step) for step in range(100)]
+    assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(0.1, abs=0.01)

@@ -1,0 +1,87 @@
+"""Pictures of a training run: its losses, and what the model reads in a few scenes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import numpy as np
+from matplotlib import pyplot
+
+from ai_engine.model.assistant import Assistant
+from ai_engine.model.images import windowed
+from ai_engine.model.language import Language
+from ai_engine.model.unified import UnifiedModel
+from radiology.errors import UnreadableAnswer
+from radiology.terms import TERMS
+from training.data.cases import Case
+
+NOT_LOSSES = {"stage", "step", "samples", "seconds", "rate"}
+
+
+def draw_losses(log: Sequence[dict[str, Any]], path: Path, span: int = 25) -> None:
+    """One panel a loss, against samples seen, as a running mean over ``span`` steps; a line where a stage begins."""
+    names = sorted({name for entry in log for name in entry} - NOT_LOSSES)
+    figure, panels = pyplot.subplots(1, len(names), figsize=(4 * len(names), 3.2), squeeze=False)
+    starts = [entry["samples"] for before, entry in pairwise(log) if before["stage"] != entry["stage"]]
+    for panel, name in zip(panels[0], names, strict=True):
+        seen = [(entry["samples"], entry[name]) for entry in log if name in entry]
+        samples, values = np.array(seen, float).T
+        width = min(span, len(values))
+        smooth = np.convolve(values, np.ones(width) / width, "valid")
+        panel.plot(samples[width - 1 :], smooth)
+        for start in starts:
+            panel.axvline(start, color="grey", lw=0.5)
+        panel.set(title=name.replace("_", " "), xlabel="samples", yscale="log")
+    figure.tight_layout()
+    figure.savefig(path, dpi=90)
+    pyplot.close(figure)
+
+
+def draw_readings(model: UnifiedModel, language: Language, cases: Sequence[Case], path: Path, count: int = 4) -> None:
+    """The model's masks, boxes and sentences on the first ``count`` scenes, beside the truth."""
+    training = model.training
+    assistant = Assistant(model.eval(), language, maximum_new_tokens=300)
+    count = min(count, len(cases))
+    figure, panels = pyplot.subplots(2, count, figsize=(4.2 * count, 9.5), squeeze=False)
+    for column in range(count):
+        case = cases[column * len(cases) // count]
+        grey = windowed(case.image.astype(np.float32), case.kind)[0]
+        truth, read = panels[0][column], panels[1][column]
+        for panel in (truth, read):
+            panel.imshow(grey, cmap="gray", vmin=0, vmax=255)
+            panel.set_axis_off()
+        for label, mask in case.masks.items():
+            truth.contour(mask, [0.5], colors=[_colour(label)], linewidths=1)
+        truth.set_title("truth: " + ", ".join(sorted(case.masks)), fontsize=7, wrap=True)
+        try:
+            reading = assistant.read(case.image.astype(np.float32), case.kind)
+        except UnreadableAnswer:
+            read.set_title("unreadable answer", fontsize=7)
+            continue
+        for sentence in reading.sentences:
+            for place in sentence.places:
+                if place.mask is not None and place.mask.pixels.any():
+                    read.contour(place.mask.pixels, [0.5], colors=[_colour(sentence.name)], linewidths=1)
+                if place.box is not None:
+                    top, left, bottom, right = place.box
+                    read.add_patch(
+                        pyplot.Rectangle((left, top), right - left, bottom - top, fill=False, ec=_colour(sentence.name), lw=0.6, ls=":")
+                    )
+        read.set_title("\n".join(sentence.text for sentence in reading.sentences), fontsize=6)
+    figure.tight_layout()
+    figure.savefig(path, dpi=70)
+    pyplot.close(figure)
+    model.train(training)
+
+
+def _colour(label: str) -> tuple[float, ...]:
+    for name, term in TERMS.items():
+        if name and label.endswith(name):
+            return tuple(channel / 255 for channel in term.colour)
+    return (1.0, 1.0, 1.0)
