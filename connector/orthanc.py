@@ -1,7 +1,6 @@
 """Orthanc's log of changes, read from a place that survives restarts.
 
 ``/changes`` numbers every change, for good, in Orthanc's database; what was not read while the watcher was down is still there.
-The client is HTTP itself and not orthanc-api-client, whose requests wait for ever.
 """
 
 from __future__ import annotations
@@ -9,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
+from orthanc_api_client import OrthancApiClient
+from orthanc_api_client import exceptions as orthanc_errors
 from pydicom import Dataset
 
 from dicom_sr import is_ours
@@ -33,15 +33,8 @@ class ChangeLog:
 
     def __init__(self, settings: PacsSettings) -> None:
         self._url = settings.orthanc_url
-        self._http = httpx.Client(
-            base_url=settings.orthanc_url,
-            timeout=settings.timeout_seconds,
-            auth=(settings.user, settings.password.get_secret_value()) if settings.user else None,
-        )
-
-    def close(self) -> None:
-        """Give the connection back."""
-        self._http.close()
+        self._timeout_seconds = settings.timeout_seconds
+        self._orthanc = OrthancApiClient(settings.orthanc_url.rstrip("/") + "/", settings.user, settings.password.get_secret_value())
 
     def end(self) -> int:
         """Return the cursor after everything that has happened so far."""
@@ -77,18 +70,19 @@ class ChangeLog:
         try:
             return self._get(path)
         except PacsRefused as error:
-            if isinstance(error.__cause__, httpx.HTTPStatusError) and error.__cause__.response.status_code == httpx.codes.NOT_FOUND:
+            if isinstance(error.__cause__, orthanc_errors.ResourceNotFound):
                 return None
             raise
 
     def _get(self, path: str) -> dict[str, Any]:
         try:
-            answer: dict[str, Any] = self._http.get(path).raise_for_status().json()
-        except httpx.HTTPStatusError as error:
+            # Not the client's get_changes(): without a time-out of ours it would wait for ever.
+            answer: dict[str, Any] = self._orthanc.get_json(path, timeout=self._timeout_seconds)
+        except orthanc_errors.HttpError as error:
             raise PacsRefused(
-                f"Orthanc answered {path} with HTTP {error.response.status_code}; see that SIGHTLINE_PACS__ORTHANC_URL and _USER are right."
+                f"Orthanc answered {path} with HTTP {error.http_status_code}; see that SIGHTLINE_PACS__ORTHANC_URL and _USER are right."
             ) from error
-        except httpx.TransportError as error:
+        except orthanc_errors.OrthancApiException as error:
             raise PacsUnreachable(f"Orthanc at {self._url} does not answer; see that it runs.") from error
         except ValueError as error:
             raise PacsRefused(f"{self._url} does not answer as Orthanc does; correct SIGHTLINE_PACS__ORTHANC_URL.") from error
