@@ -12,75 +12,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
+from connector import tables
 from radiology.errors import IllegalTransition, LedgerError
 from radiology.jobs import TRANSITIONS, Job, JobState
 from radiology.settings import LedgerSettings, Settings
-
-
-class _Time(sa.TypeDecorator[datetime]):
-    """A moment in UTC; SQLite keeps no time zone, so it is put back on the way out."""
-
-    impl = sa.DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        return value.astimezone(UTC) if value else None
-
-    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
-        return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value
-
-
-_tables = sa.MetaData()
-_jobs = sa.Table(
-    "jobs",
-    _tables,
-    sa.Column("job_id", sa.Integer, primary_key=True),
-    sa.Column("study_uid", sa.String(64), nullable=False),
-    sa.Column("revision", sa.Integer, nullable=False),
-    sa.Column("state", sa.String(16), nullable=False, index=True),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("description", sa.Text, nullable=False, default=""),
-    sa.Column("inputs_digest", sa.String(64), nullable=False, default=""),
-    sa.Column("attempts", sa.Integer, nullable=False, default=0),
-    sa.Column("created", _Time, nullable=False),
-    sa.Column("updated", _Time, nullable=False),
-    sa.Column("due", _Time, comment="QUEUED: when its message is sent again. RUNNING: when the worker's lease ends."),
-    sa.Column("worker", sa.Text, nullable=False, default=""),
-    sa.Column("weights_hash", sa.String(64), nullable=False, default=""),
-    sa.Column("result_uids", sa.JSON, nullable=False, default=list),
-    sa.Column("parts", sa.JSON, nullable=False, default=dict),
-    sa.Column("raw_answer", sa.Text, nullable=False, default=""),
-    sa.UniqueConstraint("study_uid", "revision"),
-)
-_transitions = sa.Table(
-    "transitions",
-    _tables,
-    sa.Column("transition_id", sa.Integer, primary_key=True),
-    sa.Column("job_id", sa.ForeignKey("jobs.job_id", ondelete="CASCADE"), nullable=False, index=True),
-    sa.Column("source", sa.String(16)),
-    sa.Column("target", sa.String(16), nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("time", _Time, nullable=False),
-)
-_memory = sa.Table(
-    "memory",
-    _tables,
-    sa.Column("name", sa.String(64), primary_key=True),
-    sa.Column("value", sa.Text, nullable=False),
-)
-_associations = sa.Table(
-    "associations",
-    _tables,
-    sa.Column("association", sa.String(64), primary_key=True),
-    sa.Column("study_uid", sa.String(64), primary_key=True),
-    sa.Column("calling_ae", sa.String(16), nullable=False),
-    sa.Column("last_seen", _Time, nullable=False),
-)
 
 MODEL_IN_USE = "engine.weights_hash"
 """Name under which the worker remembers the weights hash of the model that it reads with."""
@@ -116,13 +55,13 @@ class Ledger:
         """Open the ledger at an SQLAlchemy ``url``, and make its tables where they are missing."""
         self._settings = settings
         try:
-            self._engine = _connectable(url)
+            self._engine = tables.open_database(url)
         except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, OSError) as error:
             raise LedgerError(f"The ledger's URL or folder cannot be used; correct SIGHTLINE_LEDGER__URL: {error}") from error
         with self._transaction() as connection:
             if connection.dialect.name == "postgresql":  # two processes that start together would both try to create
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(5105)"))
-            _tables.create_all(connection)
+            tables.TABLES.create_all(connection)
 
     @classmethod
     def open(cls, settings: Settings) -> Ledger:
@@ -141,7 +80,7 @@ class Ledger:
     def check(self) -> None:
         """Return if the ledger answers."""
         with self._transaction() as connection:
-            connection.execute(sa.select(_jobs.c.job_id).limit(1))
+            connection.execute(sa.select(tables.jobs.c.job_id).limit(1))
 
     # What the watcher does ------------------------------------------------------------------------------------------
 
@@ -154,16 +93,16 @@ class Ledger:
         now = _now()
         with self._transaction() as connection:
             found = connection.execute(
-                sa.update(_jobs)
-                .where(_jobs.c.study_uid == study_uid, _jobs.c.state == JobState.ARRIVING)
+                sa.update(tables.jobs)
+                .where(tables.jobs.c.study_uid == study_uid, tables.jobs.c.state == JobState.ARRIVING)
                 .values(description=description, reason=reason, updated=now)
-                .returning(_jobs)
+                .returning(tables.jobs)
             ).first()
             if found:
                 return _job(found)
-            revision = sa.select(sa.func.coalesce(sa.func.max(_jobs.c.revision) + 1, 0)).where(_jobs.c.study_uid == study_uid)
+            revision = sa.select(sa.func.coalesce(sa.func.max(tables.jobs.c.revision) + 1, 0)).where(tables.jobs.c.study_uid == study_uid)
             row = connection.execute(
-                sa.insert(_jobs)
+                sa.insert(tables.jobs)
                 .values(
                     study_uid=study_uid,
                     revision=revision.scalar_subquery(),
@@ -173,7 +112,7 @@ class Ledger:
                     created=now,
                     updated=now,
                 )
-                .returning(_jobs)
+                .returning(tables.jobs)
             ).one()
             self._note(connection, row.job_id, None, JobState.ARRIVING, reason, now)
             return _job(row)
@@ -189,24 +128,28 @@ class Ledger:
     def withdraw(self, job_id: int) -> None:
         """Remove an ARRIVING job: its images were read before by the same model, so there is no work."""
         with self._transaction() as connection:
-            mine = sa.select(_jobs.c.job_id).where(_jobs.c.job_id == job_id, _jobs.c.state == JobState.ARRIVING).with_for_update()
+            mine = (
+                sa.select(tables.jobs.c.job_id)
+                .where(tables.jobs.c.job_id == job_id, tables.jobs.c.state == JobState.ARRIVING)
+                .with_for_update()
+            )
             if connection.execute(mine).first() is None:
                 raise IllegalTransition(f"Job {job_id} is not arriving, so it cannot be withdrawn.")
-            connection.execute(sa.delete(_transitions).where(_transitions.c.job_id == job_id))
-            connection.execute(sa.delete(_jobs).where(_jobs.c.job_id == job_id))
+            connection.execute(sa.delete(tables.transitions).where(tables.transitions.c.job_id == job_id))
+            connection.execute(sa.delete(tables.jobs).where(tables.jobs.c.job_id == job_id))
 
     def read_before(self, study_uid: str, inputs_digest: str) -> Job | None:
         """Return the newest job that reads, or has read, exactly these images with the model in use; None where there is none."""
         model = self.recall(MODEL_IN_USE)
-        same = sa.select(_jobs).where(
-            _jobs.c.study_uid == study_uid,
-            _jobs.c.inputs_digest == inputs_digest,
+        same = sa.select(tables.jobs).where(
+            tables.jobs.c.study_uid == study_uid,
+            tables.jobs.c.inputs_digest == inputs_digest,
             sa.or_(
-                _jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]),
-                sa.and_(_jobs.c.state == JobState.DONE, sa.true() if not model else _jobs.c.weights_hash == model),
+                tables.jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]),
+                sa.and_(tables.jobs.c.state == JobState.DONE, sa.true() if not model else tables.jobs.c.weights_hash == model),
             ),
         )
-        return self._first(same.order_by(_jobs.c.revision.desc()))
+        return self._first(same.order_by(tables.jobs.c.revision.desc()))
 
     def sweep(self, now: datetime) -> list[int]:
         """Return the jobs whose message must be sent (again): retries, lost messages, dead workers.
@@ -215,16 +158,16 @@ class Ledger:
         ``maximum_attempts``. A queued job's message is repeated at growing intervals, so that a long queue is not flooded.
         """
         lease = timedelta(seconds=self._settings.lease_seconds)
-        overdue = sa.select(_jobs).where(_jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]), _jobs.c.due <= now)
+        overdue = sa.select(tables.jobs).where(tables.jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]), tables.jobs.c.due <= now)
         send = []
-        for row in self._all(overdue.order_by(_jobs.c.job_id)):
+        for row in self._all(overdue.order_by(tables.jobs.c.job_id)):
             with self._transaction() as connection:
-                fresh = connection.execute(overdue.where(_jobs.c.job_id == row.job_id).with_for_update()).first()
+                fresh = connection.execute(overdue.where(tables.jobs.c.job_id == row.job_id).with_for_update()).first()
                 if fresh is None:
                     continue
                 if fresh.state == JobState.QUEUED:
                     due = now + max(lease, now - fresh.updated)
-                    connection.execute(sa.update(_jobs).where(_jobs.c.job_id == row.job_id).values(due=due))
+                    connection.execute(sa.update(tables.jobs).where(tables.jobs.c.job_id == row.job_id).values(due=due))
                     send.append(row.job_id)
                     continue
             dead = f"Its worker gave no sign for {self._settings.lease_seconds:.0f} s"
@@ -239,13 +182,13 @@ class Ledger:
     def remember(self, name: str, value: str) -> None:
         """Keep a value under a name, for example the watcher's cursor."""
         with self._transaction() as connection:
-            changed = connection.execute(sa.update(_memory).where(_memory.c.name == name).values(value=value))
+            changed = connection.execute(sa.update(tables.memory).where(tables.memory.c.name == name).values(value=value))
             if changed.rowcount == 0:
-                connection.execute(sa.insert(_memory).values(name=name, value=value))
+                connection.execute(sa.insert(tables.memory).values(name=name, value=value))
 
     def recall(self, name: str) -> str:
         """Return the value under a name; empty where nothing was remembered."""
-        rows = self._all(sa.select(_memory.c.value).where(_memory.c.name == name))
+        rows = self._all(sa.select(tables.memory.c.value).where(tables.memory.c.name == name))
         return str(rows[0].value) if rows else ""
 
     # What the listener does -----------------------------------------------------------------------------------------
@@ -254,24 +197,24 @@ class Ledger:
         """Note that an association is sending a study now; called again as a sign of life."""
         key = {"association": association, "study_uid": study_uid}
         with self._transaction() as connection:
-            known = sa.update(_associations).where(*(_associations.c[name] == value for name, value in key.items()))
+            known = sa.update(tables.associations).where(*(tables.associations.c[name] == value for name, value in key.items()))
             if connection.execute(known.values(last_seen=_now())).rowcount == 0:
-                connection.execute(sa.insert(_associations).values(**key, calling_ae=calling_ae, last_seen=_now()))
+                connection.execute(sa.insert(tables.associations).values(**key, calling_ae=calling_ae, last_seen=_now()))
 
     def association_closed(self, association: str) -> None:
         """Forget an association: it was released or aborted."""
         with self._transaction() as connection:
-            connection.execute(sa.delete(_associations).where(_associations.c.association == association))
+            connection.execute(sa.delete(tables.associations).where(tables.associations.c.association == association))
 
     def forget_associations(self) -> None:
         """Forget them all: the listener has just started, so none is open."""
         with self._transaction() as connection:
-            connection.execute(sa.delete(_associations))
+            connection.execute(sa.delete(tables.associations))
 
     def open_associations(self, study_uid: str, since: datetime) -> list[str]:
         """Return the calling AE titles of the associations that sent this study and gave a sign of life since then."""
-        where = (_associations.c.study_uid == study_uid, _associations.c.last_seen >= since)
-        return [row.calling_ae for row in self._all(sa.select(_associations.c.calling_ae).where(*where))]
+        where = (tables.associations.c.study_uid == study_uid, tables.associations.c.last_seen >= since)
+        return [row.calling_ae for row in self._all(sa.select(tables.associations.c.calling_ae).where(*where))]
 
     # What the worker does -------------------------------------------------------------------------------------------
 
@@ -285,7 +228,7 @@ class Ledger:
                 f"Worker {worker} took it.",
                 worker=worker,
                 due=self._lease_end(),
-                attempts=_jobs.c.attempts + 1,
+                attempts=tables.jobs.c.attempts + 1,
             )
         except IllegalTransition:
             return None
@@ -293,8 +236,8 @@ class Ledger:
     def renew(self, job_id: int, worker: str) -> None:
         """Prolong the lease. Raises :class:`IllegalTransition` where the job was given to another worker."""
         with self._transaction() as connection:
-            held = (_jobs.c.job_id == job_id, _jobs.c.state == JobState.RUNNING, _jobs.c.worker == worker)
-            if connection.execute(sa.update(_jobs).where(*held).values(due=self._lease_end())).rowcount == 0:
+            held = (tables.jobs.c.job_id == job_id, tables.jobs.c.state == JobState.RUNNING, tables.jobs.c.worker == worker)
+            if connection.execute(sa.update(tables.jobs).where(*held).values(due=self._lease_end())).rowcount == 0:
                 raise IllegalTransition(f"Worker {worker} no longer holds job {job_id}.")
 
     def requeue(self, job_id: int, worker: str, reason: str) -> Job:
@@ -323,25 +266,27 @@ class Ledger:
 
     def jobs(self, state: JobState | None = None, limit: int = 200) -> list[Job]:
         """Return jobs, newest first."""
-        chosen = sa.select(_jobs).order_by(_jobs.c.job_id.desc()).limit(limit)
-        return [_job(row) for row in self._all(chosen.where(_jobs.c.state == state) if state else chosen)]
+        chosen = sa.select(tables.jobs).order_by(tables.jobs.c.job_id.desc()).limit(limit)
+        return [_job(row) for row in self._all(chosen.where(tables.jobs.c.state == state) if state else chosen)]
 
     def job(self, job_id: int) -> Job | None:
         """Return one job."""
-        return self._first(sa.select(_jobs).where(_jobs.c.job_id == job_id))
+        return self._first(sa.select(tables.jobs).where(tables.jobs.c.job_id == job_id))
 
     def latest(self, study_uid: str) -> Job | None:
         """Return the study's job with the highest revision."""
-        return self._first(sa.select(_jobs).where(_jobs.c.study_uid == study_uid).order_by(_jobs.c.revision.desc()))
+        return self._first(sa.select(tables.jobs).where(tables.jobs.c.study_uid == study_uid).order_by(tables.jobs.c.revision.desc()))
 
     def history(self, job_id: int) -> list[Transition]:
         """Return every transition of a job, oldest first."""
-        rows = self._all(sa.select(_transitions).where(_transitions.c.job_id == job_id).order_by(_transitions.c.transition_id))
+        rows = self._all(
+            sa.select(tables.transitions).where(tables.transitions.c.job_id == job_id).order_by(tables.transitions.c.transition_id)
+        )
         return [Transition(JobState(r.source) if r.source else None, JobState(r.target), r.reason, r.time) for r in rows]
 
     def raw_answer(self, job_id: int) -> str:
         """Return the model's text that could not be read; empty where there is none."""
-        rows = self._all(sa.select(_jobs.c.raw_answer).where(_jobs.c.job_id == job_id))
+        rows = self._all(sa.select(tables.jobs.c.raw_answer).where(tables.jobs.c.job_id == job_id))
         return str(rows[0].raw_answer) if rows else ""
 
     def retry(self, study_uid: str) -> Job:
@@ -367,11 +312,11 @@ class Ledger:
         if target not in TRANSITIONS[source]:
             raise IllegalTransition(f"A job cannot go from {source} to {target}.")
         now = _now()
-        where = [_jobs.c.job_id == job_id, _jobs.c.state == source]
+        where = [tables.jobs.c.job_id == job_id, tables.jobs.c.state == source]
         if held_by is not None:
-            where.append(_jobs.c.worker == held_by)
+            where.append(tables.jobs.c.worker == held_by)
         with self._transaction() as connection:
-            changed = sa.update(_jobs).where(*where).values(state=target, reason=reason, updated=now, **values).returning(_jobs)
+            changed = sa.update(tables.jobs).where(*where).values(state=target, reason=reason, updated=now, **values).returning(tables.jobs)
             row = connection.execute(changed).first()
             if row is None:
                 holder = f" held by {held_by}" if held_by is not None else ""
@@ -380,7 +325,7 @@ class Ledger:
             return _job(row)
 
     def _note(self, connection: sa.Connection, job_id: int, source: JobState | None, target: JobState, reason: str, time: datetime) -> None:
-        connection.execute(sa.insert(_transitions).values(job_id=job_id, source=source, target=target, reason=reason, time=time))
+        connection.execute(sa.insert(tables.transitions).values(job_id=job_id, source=source, target=target, reason=reason, time=time))
 
     def _lease_end(self) -> datetime:
         return _now() + timedelta(seconds=self._settings.lease_seconds)
@@ -402,28 +347,6 @@ class Ledger:
             cause = str(getattr(error, "orig", None) or error).splitlines()[0]
             place = self._engine.url.render_as_string(hide_password=True)
             raise LedgerError(f"The ledger {place} cannot be used; look at its disk and its database server: {cause}") from error
-
-
-def _connectable(url: str) -> sa.Engine:
-    place = sa.make_url(url)
-    if place.get_backend_name() != "sqlite":
-        return sa.create_engine(place, pool_pre_ping=True)
-    if place.database:
-        Path(place.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(place, connect_args={"timeout": 30})
-
-    @sa.event.listens_for(engine, "connect")
-    def _tune(connection: Any, record: Any) -> None:
-        connection.isolation_level = None  # this driver would begin transactions by itself, and too late
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        # Taken at once: a transaction that reads first and writes later fails with "database is locked" instead of waiting.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
 
 
 def _job(row: sa.Row[Any]) -> Job:
