@@ -6,6 +6,6 @@ import os
 # other busy processes on two cores, a report took nine times as long.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-from ai_engine.worker.app import main  # noqa: E402 - see above
+from ai_engine.worker.app import main
 
 main()
