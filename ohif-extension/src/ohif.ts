@@ -50,8 +50,15 @@ export interface Viewport {
   displaySetInstanceUIDs: string[];
 }
 
+/** A coded concept; `ref` is scheme and value. */
+export interface Code {
+  ref: string;
+}
+
 export interface Measurement {
   uid: string;
+  finding?: Code;
+  findingSites?: Code[];
   label?: string;
   SOPInstanceUID: string;
   displaySetInstanceUID: string;
@@ -69,7 +76,7 @@ export interface ImagePlane {
 }
 
 export interface BoxAnnotation {
-  data: { label?: string; isSightline?: boolean; handles: { points: Point[] } };
+  data: { label?: string; finding?: Code; findingSites?: Code[]; isSightline?: boolean; handles: { points: Point[] } };
 }
 
 export type TextLines = (data: BoxAnnotation['data'], ...rest: unknown[]) => string[];
@@ -110,7 +117,13 @@ export interface Host {
 
 declare global {
   interface Window {
-    /** OHIF puts its rendering library here. */
+    /** OHIF puts its rendering library and its tools here. */
     cornerstone: { metaData: { get(kind: 'imagePlaneModule', imageId: string): ImagePlane | undefined } };
+    cornerstoneTools: {
+      annotation: {
+        selection: { getAnnotationsSelected(): string[] };
+        state: { getAnnotation(uid: string): BoxAnnotation | undefined };
+      };
+    };
   }
 }

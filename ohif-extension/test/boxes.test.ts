@@ -59,10 +59,23 @@ test('only boxes of our own reports are changed', () => {
 });
 
 test('our boxes carry their sentence, and those of a reader their statistics', () => {
-  const lines = caption(() => ['Area: 5 mm2']);
+  const lines = caption(
+    () => ['Area: 5 mm2'],
+    () => false
+  );
   const handles = { points: [] };
   const said = lines({ isSightline: true, label: 'A small pleural effusion on the left, blunting the angle.', handles });
   assert.equal(said.join(' '), 'AI: A small pleural effusion on the left, blunting the angle.');
   assert.ok(said.length > 1 && said.every(line => line.length <= 34));
   assert.deepEqual(lines({ label: 'mine', handles }), ['Area: 5 mm2']);
+});
+
+test('a normal structure carries its sentence only while it is selected', () => {
+  const lung = { ref: 'SCT:39607008' };
+  const data = { isSightline: true, label: 'The right lung is clear.', finding: lung, findingSites: [lung], handles: { points: [] } };
+  const usual = () => [];
+  assert.deepEqual(caption(usual, () => false)(data), []);
+  assert.deepEqual(caption(usual, () => true)(data), ['AI: The right lung is clear.']);
+  const nodule = { ...data, finding: { ref: 'SCT:27925004' } };
+  assert.deepEqual(caption(usual, () => false)(nodule), ['AI: The right lung is clear.']);
 });

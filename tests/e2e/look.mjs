@@ -3,7 +3,7 @@
 //   node look.mjs URL SCREENSHOT.png MEASUREMENTS SEGMENTATIONS
 //
 // Waits until the image is drawn, the panel has an answer, and as many measurements and segmentations as were asked for are
-// shown; then clicks each sentence of the panel that has a place.
+// shown; then clicks each sentence of the panel that has a place. With #without-api in the address the API does not answer.
 import { createRequire } from 'node:module';
 
 const require = createRequire(new URL('../../ohif-extension/package.json', import.meta.url));
@@ -19,11 +19,15 @@ const browser = await chromium.launch({
 
 const facts = { errors: [], requests: [], clicks: [] };
 try {
-  const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
+  const page = await browser.newPage({ viewport: { width: 1200, height: 720 } });
+  page.setDefaultTimeout(180_000);
   page.on('pageerror', error => facts.errors.push(String(error)));
   page.on('console', message => message.type() === 'error' && facts.errors.push(message.text()));
   page.on('request', request => facts.requests.push(`${request.method()} ${request.url()}`));
-  await page.goto(url);
+  if (url.endsWith('#without-api')) {
+    await page.route('**/api/**', route => route.abort());
+  }
+  await page.goto(url, { waitUntil: 'commit' });
   await page
     .waitForFunction(
       ([boxes, masks]) => {
@@ -36,7 +40,7 @@ try {
         return measurementService.getMeasurements().length === boxes && segmentationService.getSegmentations().length === masks;
       },
       [Number(measurements), Number(segmentations)],
-      { timeout: 90_000, polling: 250 }
+      { timeout: 150_000, polling: 500 }
     )
     .catch(() => facts.errors.push('The page never showed what was expected.'));
   await settle(page);
@@ -75,12 +79,20 @@ function place() {
 function look() {
   const { measurementService, segmentationService, viewportGridService, displaySetService } = window.services;
   const viewportId = viewportGridService.getActiveViewportId();
+  // Row and column (PS3.3 C.7.6.2.1.1): each axis with its own spacing.
+  const pixel = (imageId, point) => {
+    const plane = window.cornerstone.metaData.get('imagePlaneModule', imageId);
+    const offset = point.map((value, axis) => value - plane.imagePositionPatient[axis]);
+    const along = cosines => cosines.reduce((sum, cosine, axis) => sum + cosine * offset[axis], 0);
+    return [along(plane.columnCosines) / plane.rowPixelSpacing + 0.5, along(plane.rowCosines) / plane.columnPixelSpacing + 0.5];
+  };
   const area = document.querySelector('canvas.cornerstone-canvas')?.getBoundingClientRect();
   const viewport = window.services.cornerstoneViewportService.getCornerstoneViewport(viewportId);
   const image = window.cornerstone.metaData.get('instance', viewport?.getCurrentImageId?.());
   return {
     panel: document.querySelector('.sightline')?.innerText ?? null,
     dialogs: [...document.querySelectorAll('[role=dialog], [data-cy=yes-hydrate-btn], .shepherd-element')].map(each => each.innerText),
+    boxes: measurementService.getMeasurements().map(each => each.points.map(point => pixel(each.referencedImageId, point))),
     measurements: measurementService.getMeasurements().map(each => ({ uid: each.uid, label: each.label })),
     segmentations: segmentationService.getSegmentations().map(each => Object.values(each.segments).map(segment => segment.label)),
     shown: segmentationService.getSegmentationRepresentations(viewportId).length,

@@ -1,7 +1,7 @@
 /** What OHIF draws of our SR: each box where it belongs, with its sentence beside it instead of statistics of its pixels. */
 
 import type { BoxAnnotation, Host, Hydration, ImagePlane, Point, TextLines } from '../ohif';
-import { isOurs } from './results';
+import { isOurs, isStructure } from './results';
 
 const LINE_LENGTH = 32;
 
@@ -48,15 +48,26 @@ export function captionBoxes({ servicesManager }: Host): void {
     const tool = toolGroupService.getToolGroup(groupId)?.getToolInstance('RectangleROI');
     if (tool && !captioned.has(tool)) {
       captioned.add(tool);
-      tool.configuration.getTextLines = caption(tool.configuration.getTextLines);
+      tool.configuration.getTextLines = caption(tool.configuration.getTextLines, isSelected);
     }
   }
 }
 
 const captioned = new WeakSet<object>();
 
-export function caption(usual: TextLines): TextLines {
-  return (data: BoxAnnotation['data'], ...rest: unknown[]) => (data.isSightline ? wrap(`AI: ${data.label ?? ''}`) : usual(data, ...rest));
+/** Lungs and heart have boxes too, on every image: they speak only when they are selected. */
+export function caption(usual: TextLines, isSelected: (data: BoxAnnotation['data']) => boolean): TextLines {
+  return (data, ...rest) => {
+    if (!data.isSightline) {
+      return usual(data, ...rest);
+    }
+    return isStructure(data) && !isSelected(data) ? [] : wrap(`AI: ${data.label ?? ''}`);
+  };
+}
+
+function isSelected(data: BoxAnnotation['data']): boolean {
+  const { selection, state } = window.cornerstoneTools.annotation;
+  return selection.getAnnotationsSelected().some(uid => state.getAnnotation(uid)?.data === data);
 }
 
 function wrap(text: string): string[] {

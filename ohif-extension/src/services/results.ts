@@ -1,6 +1,6 @@
 /** Which of a study's display sets are Sightline's newest results. Pure: it only looks. */
 
-import type { DisplaySet, Measurement } from '../ohif';
+import type { Code, DisplaySet, Measurement } from '../ohif';
 
 export const MANUFACTURER = 'Sightline';
 
@@ -43,4 +43,9 @@ export function newestResults(displaySets: readonly DisplaySet[]): Result[] {
 export function findBox(measurements: readonly Measurement[], sentence: string, instanceUid: string): Measurement | undefined {
   const onImage = measurements.filter(each => each.SOPInstanceUID === instanceUid);
   return onImage.find(each => each.label === sentence) ?? onImage[0];
+}
+
+/** Whether a box is about a normal structure: in our reports that is its own site, and an abnormal finding sits in another. */
+export function isStructure({ finding, findingSites }: { finding?: Code; findingSites?: Code[] }): boolean {
+  return finding !== undefined && (findingSites ?? []).some(site => site.ref === finding.ref);
 }

@@ -6,7 +6,7 @@
 import { PANEL_ID } from '../id';
 import type { DisplaySet, Host, Subscription, Viewport } from '../ohif';
 import { captionBoxes } from './boxes';
-import { newestResults } from './results';
+import { isStructure, newestResults } from './results';
 
 export class Showing {
   private readonly subscriptions: Subscription[];
@@ -96,7 +96,8 @@ export class Showing {
 
   private goToFinding({ viewportId }: Viewport, { displaySetInstanceUID }: DisplaySet): void {
     const { measurementService } = this.services;
-    const finding = measurementService.getMeasurements().find(each => each.displaySetInstanceUID === displaySetInstanceUID);
+    const boxes = measurementService.getMeasurements().filter(each => each.displaySetInstanceUID === displaySetInstanceUID);
+    const finding = boxes.find(each => !isStructure(each)) ?? boxes[0];
     if (finding && !this.opened.has(displaySetInstanceUID)) {
       this.opened.add(displaySetInstanceUID);
       measurementService.jumpToMeasurement(viewportId, finding.uid);
