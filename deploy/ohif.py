@@ -73,9 +73,10 @@ def _unpack(package: Path, folder: Path) -> None:
     with tarfile.open(package) as archive:
         for member in archive:
             path = member.name.removeprefix(_DIST)
-            if member.isfile() and member.name.startswith(_DIST) and not path.startswith(_LEFT_OUT):
-                member.name = path
-                archive.extract(member, folder, filter="data")
+            content = archive.extractfile(member) if member.isfile() else None
+            if content and member.name.startswith(_DIST) and not path.startswith(_LEFT_OUT):
+                (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                (folder / path).write_bytes(content.read())
 
 
 if __name__ == "__main__":

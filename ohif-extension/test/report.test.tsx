@@ -11,8 +11,8 @@ import type { Answer, StudyReport } from '../src/services/reports';
 const study = JSON.parse(readFileSync('../tests/contract/report.json', 'utf8')) as StudyReport;
 const report = study.report!;
 
-function shown(answer: Answer | null): string {
-  const markup = renderToStaticMarkup(<ReportView answer={answer} goTo={() => undefined} />);
+function shown(answer: Answer | null, isDrawn = true): string {
+  const markup = renderToStaticMarkup(<ReportView answer={answer} isDrawn={isDrawn} goTo={() => undefined} />);
   return markup.replaceAll('&#x27;', "'").replaceAll('&amp;', '&').replaceAll('&quot;', '"').replaceAll('&lt;', '<').replaceAll('&gt;', '>');
 }
 
@@ -55,4 +55,10 @@ test('an API that is away is said, and an unread study too', () => {
 test('a report without findings says so', () => {
   const page = shown({ kind: 'known', study: { ...study, report: { ...report, findings: [], withheld: [] } } });
   assert.ok(page.includes('The model stated none.'));
+});
+
+test('a result that came after the page was opened is offered', () => {
+  assert.ok(shown({ kind: 'known', study }, false).includes('show it on the images'));
+  assert.ok(!shown({ kind: 'known', study }, true).includes('show it on the images'));
+  assert.ok(!shown({ kind: 'known', study: { ...study, report: null } }, false).includes('show it on the images'));
 });

@@ -3,7 +3,7 @@
 import { useEffect, useState } from 'react';
 
 import type { Host } from '../ohif';
-import { findBox } from '../services/results';
+import { findBox, newestResults } from '../services/results';
 import { askForReport, isPending, type Answer, type Place, type Statement } from '../services/reports';
 import { ReportView } from './ReportView';
 import { STYLE } from './style';
@@ -13,6 +13,7 @@ const ASK_AGAIN_MS = 5000;
 export function FindingsPanel({ host }: { host: Host }) {
   const studyUid = useShownStudy(host);
   const answer = useReport(studyUid);
+  const isDrawn = useDrawn(host, studyUid);
   const goTo = (statement: Statement, place: Place) => {
     const { measurementService, viewportGridService } = host.servicesManager.services;
     const box = findBox(measurementService.getMeasurements(), statement.sentence, place.instance_uid);
@@ -25,7 +26,7 @@ export function FindingsPanel({ host }: { host: Host }) {
   return (
     <div className="sightline">
       <style>{STYLE}</style>
-      <ReportView answer={answer} goTo={goTo} />
+      <ReportView answer={answer} isDrawn={isDrawn} goTo={goTo} />
     </div>
   );
 }
@@ -51,6 +52,22 @@ function useShownStudy({ servicesManager }: Host): string | null {
   }, [displaySetService, viewportGridService]);
 
   return studyUid;
+}
+
+/** Whether the viewer knows the study's result: one that was stored after the page was opened it does not. */
+function useDrawn({ servicesManager }: Host, studyUid: string | null): boolean {
+  const { displaySetService } = servicesManager.services;
+  const [isDrawn, setDrawn] = useState(true);
+
+  useEffect(() => {
+    const look = () =>
+      setDrawn(newestResults(displaySetService.getActiveDisplaySets()).some(each => each.report.StudyInstanceUID === studyUid));
+    look();
+    const subscription = displaySetService.subscribe(displaySetService.EVENTS.DISPLAY_SETS_ADDED, look);
+    return () => subscription.unsubscribe();
+  }, [displaySetService, studyUid]);
+
+  return isDrawn;
 }
 
 /** What is known of a study; asked again while the work on it goes on or Sightline is away. */

@@ -4,7 +4,7 @@ import { isPending, type Answer, type Place, type Statement, type StudyReport } 
 
 type GoTo = (statement: Statement, place: Place) => void;
 
-export function ReportView({ answer, goTo }: { answer: Answer | null; goTo: GoTo }) {
+export function ReportView({ answer, isDrawn, goTo }: { answer: Answer | null; isDrawn: boolean; goTo: GoTo }) {
   if (answer === null) {
     return <p className="sightline-quiet">Asking for the report ...</p>;
   }
@@ -22,6 +22,14 @@ export function ReportView({ answer, goTo }: { answer: Answer | null; goTo: GoTo
     <>
       <p className="sightline-notice">{answer.study.notice}</p>
       <Work answer={answer} study={answer.study} />
+      {answer.study.report && !isDrawn && (
+        <p className="sightline-quiet">
+          The result came after this page was opened.
+          <button type="button" className="sightline-other" onClick={() => window.location.reload()}>
+            show it on the images
+          </button>
+        </p>
+      )}
       {answer.study.report && <Body report={answer.study.report} goTo={goTo} />}
     </>
   );
