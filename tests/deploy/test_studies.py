@@ -11,6 +11,7 @@ from pydicom import Dataset, dcmread
 from rich.console import Console
 
 from deploy import studies
+from deploy.recipes import RECIPES
 from deploy.studies import DemoStudy
 from radiology.finding import Finding, Side
 from radiology.image import Projection, Volume, load
@@ -121,6 +122,6 @@ def test_studies_are_made_once_and_every_source_is_named(prepared: dict[str, Dem
     again = studies.prepare(data_folder, Path("/nowhere"), Console(quiet=True))
     assert {path: path.stat().st_mtime_ns for path in data_folder.rglob("*.dcm")} == made
     assert [study.study_uid for study in again] == [study.study_uid for study in prepared.values()]
-    (attribution,) = data_folder.rglob("ATTRIBUTION.txt")
-    assert "LIDC-IDRI-0001 (Armato et al., The Cancer Imaging Archive, CC BY 3.0)" in attribution.read_text()
-    assert "RG1" in attribution.read_text()
+    assert "LIDC-IDRI-0001 (Armato et al., The Cancer Imaging Archive, CC BY 3.0)" in prepared["ct"].attribution
+    assert "RG1" in prepared["radiograph-real"].attribution
+    assert len(list(data_folder.rglob("ATTRIBUTION.txt"))) == len(again) == len(RECIPES)
