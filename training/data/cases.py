@@ -40,6 +40,8 @@ PATIENTS: dict[Split, tuple[tuple[str, float], ...]] = {
 PROJECTED_SHARE = 0.67
 SCENES_PER_POSE = 24
 NODULES = 150
+DIAMETERS_MM = (14, 40)
+_SHAPE_MM = 1.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,10 +123,21 @@ def write_shard(folder: Path, scenes: Sequence[Scene], patient: str) -> str:
     return whole_hash.hexdigest()
 
 
-def scenes_of(scan: Scan, kind: Kind, count: int, nodules: Sequence[Contoured], rng: np.random.Generator) -> Iterator[Scene]:
-    """Make scenes of one patient."""
-    step = drr.STEP_MM if kind == "projection" else scan.spacing_mm
-    shapes = [ndimage.zoom(each.shape(1.5).astype(np.float32), [1.5 / size for size in step], order=1) > 0.5 for each in nodules]
+def grown(nodules: Sequence[Contoured], step_mm: tuple[float, float, float], rng: np.random.Generator) -> list[NDArray[np.bool_]]:
+    """Real nodules' shapes at diameters that show on a film, as blocks on a grid of ``step_mm``."""
+    shapes = []
+    for each in nodules:
+        block = each.shape(_SHAPE_MM)
+        growth = rng.uniform(*DIAMETERS_MM) / (_SHAPE_MM * max(block.shape))
+        smooth = ndimage.gaussian_filter(
+            np.pad(block, 2).astype(np.float32), max(block.shape) / 12
+        )  # contours are steps from slice to slice
+        shapes.append(ndimage.zoom(smooth, [growth * _SHAPE_MM / size for size in step_mm], order=1) > 0.4)
+    return shapes
+
+
+def scenes_of(scan: Scan, kind: Kind, count: int, shapes: list[NDArray[np.bool_]], rng: np.random.Generator) -> Iterator[Scene]:
+    """Make scenes of one patient; ``shapes`` are nodules on the grid of a posed body, or of the scan for slices."""
     if kind == "ct":
         for _ in range(count):
             yield slices.scene(scan, shapes, rng)
@@ -163,18 +176,21 @@ def make(out: Path, sources: Path, train: int, held_out: int, seed: int) -> None
         raise SystemExit(f"{out} was made with seed {manifest['seed']}; choose another folder.")
     done = {shard["name"] for shard in manifest["shards"]}
     nodules = nodule_shapes(sources, NODULES, seed=0)
-    scans: dict[tuple[str, Kind], Scan] = {}
+    scans: dict[str, Scan] = {}
+    shapes: dict[tuple[float, float, float], list[NDArray[np.bool_]]] = {}
     with Progress() as progress:
         shards = plan(train, held_out)
         task = progress.add_task("scenes", total=sum(count for *_, count in shards))
         for number, (split, patient, kind, count) in enumerate(shards):
             name = f"{split}-{number:04d}"
             if name not in done:
-                if (patient, kind) not in scans:
-                    whole = healed(load_scan(patient, sources))
-                    scans[patient, kind] = coarser(whole) if kind == "ct" else whole
+                if patient not in scans:
+                    scans[patient] = coarser(healed(load_scan(patient, sources)))
+                step_mm = drr.STEP_MM if kind == "projection" else scans[patient].spacing_mm
+                if step_mm not in shapes:
+                    shapes[step_mm] = grown(nodules, step_mm, np.random.default_rng(0))
                 rng = np.random.default_rng([seed, number])
-                digest = write_shard(out / name, list(scenes_of(scans[patient, kind], kind, count, nodules, rng)), patient)
+                digest = write_shard(out / name, list(scenes_of(scans[patient], kind, count, shapes[step_mm], rng)), patient)
                 entry = {"name": name, "split": split, "patient": patient, "kind": kind, "scenes": count, "sha256": digest}
                 manifest["shards"].append(entry)
                 partial = path.with_suffix(".partial")

@@ -17,7 +17,7 @@ from skimage.exposure import equalize_adapthist
 
 from training.data import lesions
 from training.data.scene import SIZE, Scene
-from training.data.sources import AIR_HU, GREAT_VESSELS, HEART, LEFT_LUNG, RIGHT_LUNG, Scan
+from training.data.sources import ABDOMEN, AIR_HU, GREAT_VESSELS, HEART, LEFT_LUNG, RIGHT_LUNG, Scan
 
 MU_WATER = 0.02
 """Attenuation of water, 1/mm, at the mean energy of a chest radiograph."""
@@ -25,11 +25,16 @@ BONE_HU = 200.0
 """Above this, attenuation grows with the photoelectric share of bone or contrast."""
 STEP_MM = (1.6, 3.2, 1.6)
 """Grid of a posed body: fine in the picture's plane, coarse along the rays."""
-LEAST_PIXELS = 20
+LEAST_PIXELS = 30
+ABDOMEN_MM = 35.0
+"""Rays through this much of the abdomen show no lung: on a film the lung ends at the dome, though it goes on behind."""
 Mask = NDArray[np.bool_]
+_DISC = np.hypot(*np.ogrid[-7:8, -7:8]) < 7.5
 SIDES = {"right": RIGHT_LUNG, "left": LEFT_LUNG}
 VISIBLE = 0.03
-"""A lesion's truth is where it changes the line integral by this much; one that does so nowhere is not there to be seen."""
+"""A lesion's truth is where it changes the line integral by this much."""
+CONSPICUOUS = 0.15
+"""A lesion that changes it by less than this everywhere (8 mm of water) is not there to be seen, and left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,20 +58,18 @@ class Body:
     def of(cls, hounsfield: NDArray[np.float32], labels: NDArray[np.uint8]) -> Body:
         """Project what stays the same in every scene of this pose."""
         lungs = {side: labels == value for side, value in SIDES.items()}
-        shadows = {f"{side} lung": project_mask(lung) for side, lung in lungs.items()}
+        domes = ndimage.binary_opening((labels == ABDOMEN).sum(axis=1)[::-1] * STEP_MM[1] > ABDOMEN_MM, _DISC)
+        shadows = {f"{side} lung": _largest(project_mask(lung) & ~domes) for side, lung in lungs.items()}
         shadows["mediastinum"] = _silhouette(labels)
         soft = project(attenuation(hounsfield, 0.0), STEP_MM[1])
         return cls(hounsfield, lungs, soft, project(attenuation(hounsfield, 1.0), STEP_MM[1]) - soft, shadows)
 
 
 def _silhouette(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """The cardiomediastinal silhouette: heart and great vessels, not below the heart, gaps closed, one piece."""
-    heart = np.flatnonzero((labels == HEART).any(axis=(1, 2)))
-    shadow = np.isin(labels, (HEART, GREAT_VESSELS))
-    if len(heart):
-        shadow[: heart[0]] = False
-    closed = ndimage.binary_closing(np.pad(project_mask(shadow), 12), iterations=8)[12:-12, 12:-12]
-    return _largest(closed)
+    """The cardiomediastinal silhouette: heart and mediastinum, gaps closed, spurs of vessels cut off, one piece."""
+    shadow = np.pad(project_mask(np.isin(labels, (HEART, GREAT_VESSELS))), 12)
+    closed = ndimage.binary_closing(shadow, iterations=8)
+    return _largest(ndimage.binary_opening(closed, _DISC)[12:-12, 12:-12])
 
 
 def attenuation(hounsfield: NDArray[np.float32], bone: float = 1.0) -> NDArray[np.float32]:
@@ -140,8 +143,8 @@ def draw_wanted(rng: np.random.Generator) -> Wanted:
         ["none", "nodule", "effusion", "consolidation", "nodule+effusion", "effusion both"], p=[0.3, 0.28, 0.22, 0.1, 0.05, 0.05]
     )
     side = sides[rng.integers(2)]
-    height = float(rng.uniform(25, 130))
-    heights = {"effusion both": {"right": height, "left": float(rng.uniform(25, 130))}, "effusion": {side: height}}
+    height = float(rng.uniform(40, 150))
+    heights = {"effusion both": {"right": height, "left": float(rng.uniform(40, 150))}, "effusion": {side: height}}
     return Wanted(
         heights.get(kinds, {sides[rng.integers(2)]: height} if "+effusion" in kinds else {}),
         (side,) * int(rng.choice([1, 2], p=[0.8, 0.2])) if kinds.startswith("nodule") else (),
@@ -182,9 +185,9 @@ def render(
         change = np.zeros(line.shape, np.float32)
         more = attenuation(values, bone) - attenuation(body.hounsfield[voxels], bone)
         np.add.at(change, (line.shape[0] - 1 - slices, columns), more * STEP_MM[1])
-        line = line + change
-        seen = change > VISIBLE
-        if seen.sum() >= LEAST_PIXELS:
+        seen = (change > VISIBLE) & body.shadows[f"{label.split()[0]} lung"]
+        if seen.sum() >= LEAST_PIXELS and change[seen].max() > CONSPICUOUS:
+            line = line + change
             masks[label] = masks.get(label, np.zeros(line.shape, bool)) | seen
     return line, {label: mask for label, mask in masks.items() if mask.any()}
 
@@ -199,7 +202,7 @@ def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def scene(body: Body, shapes: list[NDArray[np.bool_]], rng: np.random.Generator) -> Scene:
     """One radiograph as a department would store it: cropped, exposed, processed, marked."""
     line, masks = render(body, draw_wanted(rng), shapes, rng)
-    line = transmit(line, photons=10 ** float(rng.uniform(4.3, 6)), rng=rng)
+    line = transmit(line, photons=10 ** float(rng.uniform(4.6, 6)), rng=rng)
     names = list(masks)
     rows, columns = _crop(masks, line.shape, rng)
     # bilinear to the stored size; masks by the same map
@@ -217,7 +220,7 @@ def _crop(masks: dict[str, NDArray[np.bool_]], shape: tuple[int, ...], rng: np.r
     for axis in (0, 1):
         where = np.flatnonzero(lungs.any(axis=1 - axis))
         low, high = (int(where[0]), int(where[-1]) + 1) if len(where) else (0, shape[axis])
-        before, after = rng.uniform(-0.03, 0.3, 2) * (high - low)
+        before, after = rng.uniform(-0.03, 0.4, 2) * (high - low)
         bounds.append(slice(max(0, int(low - before)), min(shape[axis], int(high + after))))
     return bounds[0], bounds[1]
 
@@ -232,8 +235,11 @@ def _resize(array: NDArray[np.float32], size: int) -> NDArray[np.float32]:
 
 def _process(line: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
     """Line integrals to grey values: window, tone curve, local contrast, blur, sharpening."""
-    low, high = np.percentile(line, [rng.uniform(0, 3), rng.uniform(97, 100)])
-    grey = np.clip((line - low) / max(high - low, 1e-3), 0, 1) ** float(rng.uniform(0.6, 1.6))
+    low, high = np.percentile(line, [rng.uniform(0, 3), rng.uniform(82, 100)])
+    haze = ndimage.zoom(
+        rng.normal(0, rng.uniform(0, 0.1), (4, 4)), [size / 4 for size in line.shape], order=3, grid_mode=True, mode="nearest"
+    )
+    grey = np.clip((line - low) / max(high - low, 1e-3) + haze, 0, 1) ** float(rng.uniform(0.6, 1.6))
     if rng.random() < 0.5:
         local = equalize_adapthist(grey, kernel_size=int(rng.integers(32, 96)), clip_limit=float(rng.uniform(0.005, 0.03)))
         weight = rng.uniform(0.3, 1)

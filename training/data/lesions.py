@@ -52,10 +52,17 @@ def effusion(lung: Mask, spacing_mm: tuple[float, float, float], height_mm: floa
         return np.zeros(lung.shape, bool)
     lowest = along[present].min()
     level = (along - lowest).reshape([-1 if dimension == axis else 1 for dimension in range(3)])
-    columns = np.flatnonzero(lung.any(axis=(0, 1)))
-    middle, half = (columns[0] + columns[-1]) / 2, max((columns[-1] - columns[0]) / 2, 1)
-    rise = 0.35 * height_mm * ((np.arange(lung.shape[2]) - middle) / half) ** 2
-    return np.asarray(lung & (level < height_mm + rise[None, None, :]))
+    across = _from_middle(lung.any(axis=(0, 1)))[None, None, :] ** 2
+    if posture == "upright":  # the meniscus climbs front and back, too: its upper edge is soft on a frontal film
+        across = across + _from_middle(lung.any(axis=(0, 2)))[None, :, None] ** 2
+    return np.asarray(lung & (level < height_mm * (1 + 0.35 * across)))
+
+
+def _from_middle(present: Mask) -> NDArray[np.float32]:
+    """Distance of each index from the middle of what is present, in halves of its length."""
+    where = np.flatnonzero(present)
+    middle, half = (where[0] + where[-1]) / 2, max((where[-1] - where[0]) / 2, 1)
+    return np.asarray((np.arange(len(present)) - middle) / half, np.float32)
 
 
 def consolidation(lung: Mask, spacing_mm: tuple[float, float, float], radius_mm: float, rng: np.random.Generator) -> Mask:

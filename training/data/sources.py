@@ -27,8 +27,8 @@ from skimage.draw import polygon2mask
 from radiology.errors import SightlineError
 
 AIR_HU = -1000
-RIGHT_LUNG, LEFT_LUNG, HEART, GREAT_VESSELS = 1, 2, 3, 4
-"""Values of :attr:`Scan.labels`."""
+RIGHT_LUNG, LEFT_LUNG, HEART, GREAT_VESSELS, ABDOMEN = 1, 2, 3, 4, 5
+"""Values of :attr:`Scan.labels`. GREAT_VESSELS is the mediastinum around and above the heart, ABDOMEN what lies under the diaphragm."""
 
 
 class SourceError(SightlineError):
@@ -73,6 +73,14 @@ ATTRIBUTION = {
     "lung1": "Chest CT lung1 as shipped with pyradiomics (BSD-3-Clause); the origin of the patient's data is not stated there.",
     "lung2": "Chest CT lung2 as shipped with pyradiomics (BSD-3-Clause); the origin of the patient's data is not stated there.",
 }
+
+
+_FRONT_OF_SPINE = 0.62
+"""Share of the lungs' depth, from the front, at which the vertebral bodies begin."""
+_UNDER_APEX_MM = 45.0
+_LEAST_DEPTH_MM = 50.0
+_AT_DOMES = 0.75
+"""Share of its largest area that a lung has at the top of the diaphragm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,8 +144,14 @@ _STRUCTURES = {
     LEFT_LUNG: (10, 11),
     HEART: (51, 61),
     GREAT_VESSELS: (15, 16, 52, 53, 54, 59, 60, 62),
+    ABDOMEN: (1, 2, 3, 5, 6, 7, 18, 19, 20),
 }
-"""Labels of TotalSegmentator 2: lobes; heart and atrial appendage; oesophagus, trachea, aorta and the vessels above the heart."""
+"""Labels of TotalSegmentator 2: lobes; heart and atrial appendage; oesophagus, trachea, aorta and the vessels above the heart;
+the solid organs, stomach and bowel."""
+_AORTA = 52
+_ABOVE_ARCH_MM = 8.0
+_GAP_MM = 9.0
+"""Gaps of the mediastinum's width that are filled: fat between vessels."""
 
 
 def _load_lidc(folder: Path) -> Scan:
@@ -148,9 +162,25 @@ def _load_lidc(folder: Path) -> Scan:
     for value, members in _STRUCTURES.items():
         labels[np.isin(organs, members)] = value
     spacing, origin = _geometry(image)
+    arch = np.flatnonzero((organs == _AORTA).any(axis=(1, 2)))[-1] + round(_ABOVE_ARCH_MM / spacing[0])
+    _fill_mediastinum(labels, spacing, int(arch))
     lesion = _consensus(folder, hounsfield.shape, origin[0], spacing[0])
     hounsfield[~_body(hounsfield)] = AIR_HU
     return Scan("LIDC-IDRI-0001", hounsfield, labels, lesion, spacing, origin, has_organs=True)
+
+
+def _fill_mediastinum(labels: NDArray[np.uint8], spacing_mm: tuple[float, float, float], top: int) -> None:
+    """Make one region of heart and vessels, from the heart's lowest slice up to ``top``: a radiologist's mediastinum, not its parts."""
+    heart = np.flatnonzero((labels == HEART).any(axis=(1, 2)))
+    outside = np.ones(len(labels), bool)
+    outside[heart[0] : top + 1] = False
+    labels[outside[:, None, None] & (labels == GREAT_VESSELS)] = 0
+    for plane in labels[heart[0] : top + 1]:
+        parts = np.isin(plane, (HEART, GREAT_VESSELS))
+        reach = round(_GAP_MM / spacing_mm[2])
+        near = ndimage.distance_transform_edt(~parts) <= reach
+        closed = ndimage.distance_transform_edt(near) > reach
+        plane[closed & (plane == 0)] = GREAT_VESSELS
 
 
 def _load_pyradiomics(name: str, folder: Path) -> Scan:
@@ -161,8 +191,9 @@ def _load_pyradiomics(name: str, folder: Path) -> Scan:
     body = _body(hounsfield)
     hounsfield[~body] = AIR_HU
     spacing, origin = _geometry(image)
-    labels = _lungs(hounsfield, body, lesion)
-    labels[_between(labels)] = GREAT_VESSELS
+    labels = _lungs(hounsfield, body, lesion, spacing)
+    labels[_between(labels, spacing) & (labels == 0)] = GREAT_VESSELS
+    labels[_under_lungs(labels) & body & (labels == 0) & (hounsfield > -200)] = ABDOMEN
     return Scan(name, hounsfield, labels, lesion, spacing, origin, has_organs=False)
 
 
@@ -198,10 +229,13 @@ def _body(hounsfield: NDArray[np.int16]) -> NDArray[np.bool_]:
     return body
 
 
-def _lungs(hounsfield: NDArray[np.int16], body: NDArray[np.bool_], lesion: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _lungs(
+    hounsfield: NDArray[np.int16], body: NDArray[np.bool_], lesion: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> NDArray[np.uint8]:
     """Lungs by threshold: the two largest air spaces inside the body, closed over vessels and the lesion."""
     inside = np.stack([ndimage.binary_erosion(plane, iterations=4) for plane in body])
-    pieces, count = ndimage.label(ndimage.binary_opening((hounsfield < -500) & inside, iterations=2))
+    windpipe = _trachea((hounsfield < -700) & inside, spacing_mm)
+    pieces, count = ndimage.label(ndimage.binary_opening((hounsfield < -500) & inside & ~windpipe, iterations=2))
     sizes = ndimage.sum_labels(pieces > 0, pieces, np.arange(1, count + 1))
     labels = np.zeros(hounsfield.shape, np.uint8)
     middle = hounsfield.shape[2] / 2
@@ -216,19 +250,60 @@ def _lungs(hounsfield: NDArray[np.int16], body: NDArray[np.bool_], lesion: NDArr
     for value, lung in sides.items():
         near = ndimage.binary_dilation(lung, iterations=6)
         closed = np.stack([ndimage.binary_fill_holes(ndimage.binary_closing(plane, iterations=6)) for plane in lung | (lesion & near)])
-        labels[closed & inside & (labels == 0)] = value
+        labels[closed & inside & ~windpipe & (labels == 0)] = value
     return labels
 
 
-def _between(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """What lies between the two lungs, row by row, on the slices above the domes of the diaphragm (where the lungs are wide)."""
+def _trachea(air: NDArray[np.bool_], spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
+    """The windpipe: followed from the top slice down, slice by slice, while it stays a small round hole."""
+    trachea = np.zeros_like(air)
+    middle = (np.asarray(air.shape[1:]) - 1) / 2
+    low, high = (area / (spacing_mm[1] * spacing_mm[2]) for area in (80.0, 700.0))
+    last = None
+    for index in range(len(air) - 1, -1, -1):
+        pieces, count = ndimage.label(air[index])
+        if not count:
+            continue
+        sizes = ndimage.sum_labels(pieces > 0, pieces, np.arange(1, count + 1))
+        centres = np.asarray(ndimage.center_of_mass(pieces > 0, pieces, np.arange(1, count + 1)))
+        reach = np.linalg.norm(centres - (middle if last is None else last), axis=1) * spacing_mm[2]
+        fits = (sizes > low) & (sizes < high) & (reach < (60 if last is None else 15))
+        if not fits.any():
+            if last is None:
+                continue
+            break
+        chosen = int(np.flatnonzero(fits)[np.argmin(reach[fits])])
+        last = centres[chosen]
+        trachea[index] = pieces == chosen + 1
+    return np.stack([ndimage.binary_dilation(plane, iterations=3) for plane in trachea])
+
+
+def _between(labels: NDArray[np.uint8], spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
+    """What lies between the two lungs, row by row, in front of the spine; from a hand's breadth under the apex to the domes."""
     right, left = labels == RIGHT_LUNG, labels == LEFT_LUNG
     areas = np.minimum(*(lung.sum(axis=(1, 2)) / max(1, lung.sum(axis=(1, 2)).max()) for lung in (right, left)))
     columns = np.arange(labels.shape[2])
     inner_right = np.where(right.any(axis=2), labels.shape[2] - 1 - np.argmax(right[:, :, ::-1], axis=2), labels.shape[2])
     inner_left = np.where(left.any(axis=2), np.argmax(left, axis=2), -1)
     between = (columns > inner_right[:, :, None]) & (columns < inner_left[:, :, None])
-    return np.asarray(between & (areas > 0.6)[:, None, None])
+    both = (right | left).any(axis=2)
+    front = np.argmax(both, axis=1)
+    depth = both.shape[1] - np.argmax(both[:, ::-1], axis=1) - front
+    rows = np.arange(labels.shape[1])
+    in_front = (rows >= front[:, None]) & (rows < (front + _FRONT_OF_SPINE * depth)[:, None])
+    slices = np.flatnonzero(areas > 0)
+    apex = slices[-1] - round(_UNDER_APEX_MM / spacing_mm[0])
+    tall = (np.arange(len(labels)) <= apex) & ((areas > _AT_DOMES) | (np.arange(len(labels)) > np.argmax(areas)))
+    region = between & in_front[:, :, None] & tall[:, None, None]
+    deep = region.sum(axis=1) * spacing_mm[1] > _LEAST_DEPTH_MM  # the hila and the folds beside the heart are thinner
+    return np.asarray(region & deep[:, None, :])
+
+
+def _under_lungs(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Everything below the lowest lung voxel of its (row, column)."""
+    lung = np.isin(labels, (RIGHT_LUNG, LEFT_LUNG))
+    lowest = np.where(lung.any(axis=0), np.argmax(lung, axis=0), 0)
+    return np.asarray(np.arange(len(labels))[:, None, None] < lowest)
 
 
 @dataclass(frozen=True, eq=False)
