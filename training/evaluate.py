@@ -90,9 +90,8 @@ def main(
     if cases is not None:
         for name, file in (("annotated", "manifest.json"), ("negatives", "negatives.json")):
             truths = list(films(cases, file))
-            result.setdefault("films", {})[name] = measure(assistant, track(truths, description=f"films {name}"), base, sided=False)[
-                "projection"
-            ]
+            scores = measure(assistant, track(truths, description=f"films {name}"), base, sided=False)
+            result.setdefault("films", {})[name] = scores["projection"]
             images += len(truths)
     result["seconds_per_image"] = round((time.perf_counter() - started) / images, 2)
     json_file.write_text(json.dumps(result, indent=1) + "\n")
@@ -104,11 +103,14 @@ def show(result: Score, console: Console) -> None:
     groups = {f"{split}, {kind}": score for split, kinds in result["splits"].items() for kind, score in kinds.items()}
     groups |= {f"real films, {name}": score for name, score in result.get("films", {}).items()}
     for title, score in groups.items():
-        table = Table("what", "figures", title=f"{title}: {score['images']} images, {score['unreadable_share']:.1%} unreadable", width=120)
+        console.print(f"\n[bold]{title}[/bold]: {score['images']} images, {score['unreadable_share']:.1%} unreadable")
         for section in ("masks", "boxes", "findings"):
-            for label, figures in score[section].items():
-                table.add_row(f"{section[:-1]} {label}", "  ".join(f"{name} {value}" for name, value in figures.items()))
-        console.print(table)
+            rows = score[section]
+            if rows:
+                table = Table(section, *(name.replace("_", " ") for name in next(iter(rows.values()))))
+                for label, figures in rows.items():
+                    table.add_row(label, *("-" if value is None else str(value) for value in figures.values()))
+                console.print(table)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ from torch.nn import functional
 from ai_engine.model.unified import UnifiedModel
 from training.losses import coverage_loss, dice_loss, mask_cross_entropy, quality_loss, token_loss
 from training.packing import IGNORED, Row
+from training.parts import POSITIVE
 from training.stages import Stage, Weights
 
 Losses = dict[str, Tensor]
@@ -49,7 +50,7 @@ def row_losses(model: UnifiedModel, head: nn.Linear, row: Row, stage: Stage) -> 
         supervised = following != IGNORED
         losses["token"] = token_loss(model.logits(thought.hidden[:, :-1][supervised]), following[supervised])
     if weights.coverage and row.coverage is not None:
-        losses["coverage"] = coverage_loss(head(thought.visual), row.coverage)
+        losses["coverage"] = coverage_loss(head(thought.visual), row.coverage, torch.tensor(POSITIVE))
     if weights.masks and len(row.masks):
         states = thought.hidden[row.mask_places[:, 0], row.mask_places[:, 1]]
         losses |= mask_losses(model, Targets(states, row.segmenter_pixels, row.masks, row.mask_images), stage)

@@ -7,6 +7,9 @@ from radiology.terms import TERMS
 PARTS = ("right lung", "left lung", *(name for name in TERMS if name != "lung"))
 """What the auxiliary coverage loss tells apart: each lung, and every other term without its side."""
 
+POSITIVE = tuple(8.0 if name in TERMS and TERMS[name].kind == "finding" else 1.0 for name in PARTS)
+"""How much more the coverage loss counts the image tokens that a part lies on: findings are rare and small."""
+
 
 def name_of(label: str) -> str:
     """The term of a label, without its side."""

@@ -12,6 +12,7 @@ import matplotlib
 matplotlib.use("Agg")
 import numpy as np
 from matplotlib import pyplot
+from matplotlib.patches import Polygon
 
 from ai_engine.model.assistant import Assistant
 from ai_engine.model.images import windowed
@@ -70,9 +71,8 @@ def draw_readings(model: UnifiedModel, language: Language, cases: Sequence[Case]
                     read.contour(place.mask.pixels, [0.5], colors=[_colour(sentence.name)], linewidths=1)
                 if place.box is not None:
                     top, left, bottom, right = place.box
-                    read.add_patch(
-                        pyplot.Rectangle((left, top), right - left, bottom - top, fill=False, ec=_colour(sentence.name), lw=0.6, ls=":")
-                    )
+                    corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
+                    read.add_patch(Polygon(corners, fill=False, edgecolor=_colour(sentence.name), linewidth=0.8, linestyle=":"))
         read.set_title("\n".join(sentence.text for sentence in reading.sentences), fontsize=6)
     figure.tight_layout()
     figure.savefig(path, dpi=70)

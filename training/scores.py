@@ -181,11 +181,14 @@ class Measured:
         for label, mask in truth.masks.items():
             if not mask.any():
                 continue
-            empty = np.zeros(shape, bool)
-            self.dice[label].append((dice(mine.masks.get(label, empty), mask), dice(self.base.mask(label, shape, self.size), mask)))
+            drawn = np.zeros(shape, bool)
+            for other in mine.masks:
+                if _about(label, [other]):
+                    drawn |= mine.masks[other]
+            self.dice[label].append((dice(drawn, mask), dice(self.base.mask(label, shape, self.size), mask)))
             box = box_of(mask)
-            guess = self.base.box(label, shape, self.size)
-            self.iou[label].append((box_iou(mine.boxes.get(label, (0, 0, 0, 0)), box), box_iou(guess, box)))
+            placed = next((mine.boxes[other] for other in mine.boxes if _about(label, [other])), (0, 0, 0, 0))
+            self.iou[label].append((box_iou(placed, box), box_iou(self.base.box(label, shape, self.size), box)))
         for label in finding_labels(sided):
             there = _about(label, truth.masks)
             self.findings[label].add(_about(label, mine.labels), there)
@@ -215,10 +218,9 @@ class Measured:
                 for label, values in sorted(self.iou.items())
             },
             "findings": {
-                label: tally.score()
-                | {"baseline_f1": self.guesses[label].score()["f1"], "baseline_accuracy": self.guesses[label].score()["accuracy"]}
+                label: tally.score() | {f"baseline_{name}": self.guesses[label].score()[name] for name in ("f1", "accuracy")}
                 for label, tally in sorted(self.findings.items())
-                if tally.true_positive or tally.false_positive or tally.false_negative
+                if tally.true_positive or tally.false_positive or tally.false_negative or _about(label, self.base.shares)
             },
         }
 
@@ -231,6 +233,7 @@ def finding_labels(sided: bool) -> Iterator[str]:
 
 
 def _about(label: str, labels: Iterable[str]) -> bool:
+    """Whether one of ``labels`` is ``label``, or its name on some side."""
     return any(label in (other, name_of(other)) for other in labels)
 
 

@@ -71,6 +71,10 @@ class UnifiedModel(nn.Module):
         for module in self.mllm.modules():
             if isinstance(module, (nn.Linear, nn.Conv3d)) and module is not self.mllm.lm_head:
                 nn.init.normal_(module.weight, std=0.7 * module.weight[0].numel() ** -0.5)
+        # Prompts as large as SAM 2's own point embeddings, or its decoder long overlooks them.
+        first, last = self.seg_projector[0], self.seg_projector[2]
+        nn.init.normal_(first.weight, std=(2 / first.in_features) ** 0.5)
+        nn.init.normal_(last.weight, std=last.in_features**-0.5)
         self.grounding_encoder.initialise()
 
     @property

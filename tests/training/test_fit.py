@@ -73,15 +73,21 @@ def test_one_scene_is_learned_by_heart(tokenizer: Path) -> None:
     spoken = {"language": 4e-3, "vision": 4e-3, "aligner": 4e-3}
     masked = {"projector": 4e-3, "segmenter": 4e-3}
     stages = [
-        {"name": "speech", "steps": 70, "learning_rates": spoken, "weights": {"dice": 0, "mask_cross_entropy": 0, "coverage": 0.2}},
+        {
+            "name": "speech",
+            "steps": 150,
+            "final_rate": 0.3,
+            "learning_rates": spoken,
+            "weights": {"dice": 0, "mask_cross_entropy": 0, "coverage": 0.2},
+        },
         {"name": "masks", "steps": 80, "learning_rates": masked, "weights": {"token": 0, "quality": 0.1}, "cached_rows": 1},
     ]
     config = Config.model_validate({"model": "tiny", "row_tokens": 512, "window": 1, "augmentation": STILL, "stages": stages})
     case = chest(0)
     run = begin(config, [case], tokenizer)
     train(run, lambda run: None)
-    assert run.log[69]["token"] < 0.5 * run.log[0]["token"]
-    assert run.log[-1]["dice"] < 0.5 * run.log[70]["dice"]
+    assert run.log[149]["token"] < 0.5 * run.log[0]["token"]
+    assert run.log[-1]["dice"] < 0.5 * run.log[150]["dice"]
 
     reading = Assistant(run.model.eval(), run.language, maximum_new_tokens=300).read(case.image.astype(np.float32), "projection")
     masks = {sentence.name: place.mask for sentence in reading.sentences for place in sentence.places}

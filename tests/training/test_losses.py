@@ -37,7 +37,12 @@ def test_token_loss_is_the_mean_over_tokens() -> None:
 
 def test_coverage_loss_sums_over_parts() -> None:
     logits = torch.zeros(5, 3)
-    assert coverage_loss(logits, torch.rand(5, 3)).item() == pytest.approx(3 * 0.693147, abs=1e-5)
+    assert coverage_loss(logits, torch.rand(5, 3), torch.ones(3)).item() == pytest.approx(3 * 0.693147, abs=1e-5)
+
+
+def test_coverage_loss_weighs_where_a_rare_part_is() -> None:
+    coverage = torch.tensor([[1.0], [0.0]])
+    assert coverage_loss(torch.zeros(2, 1), coverage, torch.tensor([8.0])).item() == pytest.approx(4.5 * 0.693147, abs=1e-5)
 
 
 @pytest.mark.parametrize("factor", [0.0, 0.001, 1.0])
