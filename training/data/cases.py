@@ -125,9 +125,11 @@ def write_shard(folder: Path, scenes: Sequence[Scene], patient: str) -> str:
 
 def grown(nodules: Sequence[Contoured], step_mm: tuple[float, float, float], rng: np.random.Generator) -> list[NDArray[np.bool_]]:
     """Real nodules' shapes at diameters that show on a film, as blocks on a grid of ``step_mm``."""
-    shapes = []
+    shapes: list[NDArray[np.bool_]] = []
     for each in nodules:
         block = each.shape(_SHAPE_MM)
+        if min(block.shape) < 0.5 * max(block.shape):  # outlines too close together: not a solid
+            continue
         growth = rng.uniform(*DIAMETERS_MM) / (_SHAPE_MM * max(block.shape))
         smooth = ndimage.gaussian_filter(
             np.pad(block, 2).astype(np.float32), max(block.shape) / 12

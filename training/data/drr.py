@@ -59,7 +59,8 @@ class Body:
         """Project what stays the same in every scene of this pose."""
         lungs = {side: labels == value for side, value in SIDES.items()}
         domes = ndimage.binary_opening((labels == ABDOMEN).sum(axis=1)[::-1] * STEP_MM[1] > ABDOMEN_MM, _DISC)
-        shadows = {f"{side} lung": _largest(project_mask(lung) & ~domes) for side, lung in lungs.items()}
+        seen = {side: ndimage.binary_opening(project_mask(lung) & ~domes, _DISC) for side, lung in lungs.items()}
+        shadows = {f"{side} lung": _largest(shadow) for side, shadow in seen.items()}
         shadows["mediastinum"] = _silhouette(labels)
         soft = project(attenuation(hounsfield, 0.0), STEP_MM[1])
         return cls(hounsfield, lungs, soft, project(attenuation(hounsfield, 1.0), STEP_MM[1]) - soft, shadows)
@@ -159,17 +160,19 @@ def insert(
     lesions_there: list[tuple[str, Mask, NDArray[np.float32]]] = []
 
     def add(label: str, mask: Mask | None, level: float, spread: float) -> None:
+        for _, before, _ in lesions_there:  # what lies in fluid or in another lesion adds nothing
+            mask = mask if mask is None else mask & ~before
         if mask is not None and mask.any():
             values = rng.normal(level, spread, int(mask.sum())).astype(np.float32)
             lesions_there.append((label, mask, np.maximum(values, body.hounsfield[mask])))
 
+    for side, height in wanted.effusion_mm.items():
+        add(f"{side} pleural effusion", lesions.effusion(body.lungs[side], STEP_MM, height, "upright"), 10, 8)
     for side in wanted.nodules:
         add(f"{side} nodule", lesions.nodule(body.lungs[side], shapes[rng.integers(len(shapes))], rng), rng.uniform(0, 80), 15)
     for side in wanted.consolidations:
         blob = lesions.consolidation(body.lungs[side], STEP_MM, float(rng.uniform(20, 45)), rng)
         add(f"{side} consolidation", blob, rng.uniform(-250, 0), 60)
-    for side, height in wanted.effusion_mm.items():
-        add(f"{side} pleural effusion", lesions.effusion(body.lungs[side], STEP_MM, height, "upright"), 10, 8)
     return lesions_there
 
 

@@ -52,9 +52,9 @@ def effusion(lung: Mask, spacing_mm: tuple[float, float, float], height_mm: floa
         return np.zeros(lung.shape, bool)
     lowest = along[present].min()
     level = (along - lowest).reshape([-1 if dimension == axis else 1 for dimension in range(3)])
-    across = _from_middle(lung.any(axis=(0, 1)))[None, None, :] ** 2
+    across = _from_middle(np.any(lung, axis=(0, 1)))[None, None, :] ** 2
     if posture == "upright":  # the meniscus climbs front and back, too: its upper edge is soft on a frontal film
-        across = across + _from_middle(lung.any(axis=(0, 2)))[None, :, None] ** 2
+        across = np.add(across, _from_middle(np.any(lung, axis=(0, 2)))[None, :, None] ** 2)
     return np.asarray(lung & (level < height_mm * (1 + 0.35 * across)))
 
 

@@ -42,6 +42,7 @@ def scene(scan: Scan, shapes: list[NDArray[np.bool_]], rng: np.random.Generator)
     for side, height in wanted.effusion_mm.items():
         mask = lesions.effusion(labels == SIDES[side], scan.spacing_mm, 0.6 * height, "supine")
         hounsfield[mask] = rng.normal(10, 10, int(mask.sum())).astype(np.int16)
+        found = {label: place & ~mask[plane] for label, place in found.items()}  # nothing is seen in fluid
         found[f"{side} pleural effusion"] = mask[plane]
     masks |= found
     image, masks = _framed(hounsfield[plane], masks, rng)
