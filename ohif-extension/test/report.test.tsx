@@ -47,7 +47,8 @@ test('a report of before is kept on the screen while a newer reading runs or has
 });
 
 test('an API that is away is said, and an unread study too', () => {
-  assert.ok(shown({ kind: 'away', why: 'Sightline does not answer.' }).includes('Sightline does not answer.'));
+  const away = shown({ kind: 'away', why: 'Sightline does not answer.' });
+  assert.ok(away.includes('Sightline does not answer.') && away.includes('not verified'));
   assert.ok(shown({ kind: 'unknown' }).includes('not read by AI'));
   assert.ok(shown(null).includes('Asking'));
 });

@@ -20,13 +20,20 @@ const browser = await chromium.launch({
 const facts = { errors: [], requests: [], clicks: [] };
 try {
   const page = await browser.newPage({ viewport: { width: 1200, height: 720 } });
-  page.setDefaultTimeout(180_000);
+  page.setDefaultTimeout(300_000);
   page.on('pageerror', error => facts.errors.push(String(error)));
   page.on('console', message => message.type() === 'error' && facts.errors.push(message.text()));
   page.on('request', request => facts.requests.push(`${request.method()} ${request.url()}`));
   if (url.endsWith('#without-api')) {
     await page.route('**/api/**', route => route.abort());
   }
+  await page.addInitScript(() => {
+    window.shownInstance = () => {
+      const { viewportGridService, cornerstoneViewportService } = window.services;
+      const viewport = cornerstoneViewportService.getCornerstoneViewport(viewportGridService.getActiveViewportId());
+      return window.cornerstone.metaData.get('instance', viewport?.getCurrentImageId?.())?.SOPInstanceUID;
+    };
+  });
   await page.goto(url, { waitUntil: 'commit' });
   await page
     .waitForFunction(
@@ -40,16 +47,17 @@ try {
         return measurementService.getMeasurements().length === boxes && segmentationService.getSegmentations().length === masks;
       },
       [Number(measurements), Number(segmentations)],
-      { timeout: 150_000, polling: 500 }
+      { timeout: 400_000, polling: 500 }
     )
     .catch(() => facts.errors.push('The page never showed what was expected.'));
   await settle(page);
   await page.screenshot({ path: screenshot });
   Object.assign(facts, await page.evaluate(look));
   for (const sentence of await page.locator('button.sightline-sentence').all()) {
+    const before = facts.clicks.at(-1)?.instance_uid ?? facts.instance_uid;
     await sentence.click();
-    await settle(page);
-    facts.clicks.push({ sentence: await sentence.innerText(), ...(await page.evaluate(place)) });
+    await page.waitForFunction(uid => window.shownInstance() !== uid, before, { timeout: 5000 }).catch(() => undefined); // or it stays
+    facts.clicks.push({ sentence: await sentence.innerText(), instance_uid: await page.evaluate(() => window.shownInstance()) });
   }
 } finally {
   await browser.close();
@@ -69,13 +77,6 @@ async function settle(page) {
   }
 }
 
-function place() {
-  const { viewportGridService, cornerstoneViewportService } = window.services;
-  const viewport = cornerstoneViewportService.getCornerstoneViewport(viewportGridService.getActiveViewportId());
-  const image = window.cornerstone.metaData.get('instance', viewport?.getCurrentImageId?.());
-  return { instance_uid: image?.SOPInstanceUID };
-}
-
 function look() {
   const { measurementService, segmentationService, viewportGridService, displaySetService } = window.services;
   const viewportId = viewportGridService.getActiveViewportId();
@@ -87,8 +88,6 @@ function look() {
     return [along(plane.columnCosines) / plane.rowPixelSpacing + 0.5, along(plane.rowCosines) / plane.columnPixelSpacing + 0.5];
   };
   const area = document.querySelector('canvas.cornerstone-canvas')?.getBoundingClientRect();
-  const viewport = window.services.cornerstoneViewportService.getCornerstoneViewport(viewportId);
-  const image = window.cornerstone.metaData.get('instance', viewport?.getCurrentImageId?.());
   return {
     panel: document.querySelector('.sightline')?.innerText ?? null,
     dialogs: [...document.querySelectorAll('[role=dialog], [data-cy=yes-hydrate-btn], .shepherd-element')].map(each => each.innerText),
@@ -98,7 +97,6 @@ function look() {
     shown: segmentationService.getSegmentationRepresentations(viewportId).length,
     displaySets: displaySetService.getActiveDisplaySets().map(each => `${each.Modality} ${each.SeriesDescription}`),
     area: area && { left: area.left, top: area.top, right: area.right, bottom: area.bottom },
-    instance_uid: image?.SOPInstanceUID,
-    viewport: viewport?.type,
+    instance_uid: window.shownInstance(),
   };
 }

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from tests.connector.waiting import until
 from tests.e2e import chest
 from tests.orthanc import Orthanc, free_port
 
-pytestmark = pytest.mark.timeout(1200)  # a browser without a GPU, on a machine that may be busy
+pytestmark = pytest.mark.timeout(2000)  # a browser without a GPU, on a machine that may be busy
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
@@ -36,18 +36,23 @@ def extension_folder() -> Path:
     return EXTENSION / "dist"
 
 
-@pytest.fixture
-def origin(orthanc: Orthanc, tmp_path: Path, extension_folder: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def archive(start_orthanc: Callable[[], Orthanc]) -> Orthanc:
+    """An archive for this page's studies."""
+    return start_orthanc()
+
+
+@pytest.fixture(scope="module")
+def origin(archive: Orthanc, extension_folder: Path) -> Iterator[str]:
     """Address of the API and the viewer, served as in production."""
     port = free_port()
-    settings = orthanc.settings.model_copy(update={"data_folder": tmp_path})
     variables = {
         "SIGHTLINE_API__PORT": str(port),
         "SIGHTLINE_API__VIEWER_FOLDER": str(ohif.install(ROOT / ohif.CACHE_FOLDER)),
         "SIGHTLINE_API__EXTENSION_FOLDER": str(extension_folder),
     }
-    with service("serve", settings, **variables) as api:
-        until(lambda: answers(f"http://127.0.0.1:{port}/api/v1/health") or api.poll() is not None)
+    with service("serve", archive.settings, **variables) as api:
+        until(lambda: answers(f"http://127.0.0.1:{port}/api/v1/health") or api.poll() is not None, seconds=240)
         yield f"http://127.0.0.1:{port}"
 
 
@@ -57,7 +62,7 @@ def look(url: str, name: str, measurements: int, segmentations: int) -> dict[str
     assert chromium, "Chromium is missing; run: apt-get install chromium"
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     command = ["node", ROOT / "tests/e2e/look.mjs", url, SCREENSHOTS / f"{name}.png", str(measurements), str(segmentations)]
-    run = subprocess.run(command, env={**os.environ, "CHROMIUM": chromium}, capture_output=True, text=True, timeout=500, check=False)
+    run = subprocess.run(command, env={**os.environ, "CHROMIUM": chromium}, capture_output=True, text=True, timeout=900, check=False)
     assert run.returncode == 0, run.stderr
     facts: dict[str, Any] = json.loads(run.stdout)
     return facts
@@ -86,8 +91,8 @@ def assert_undisturbed(facts: dict[str, Any]) -> None:
     assert {request.split()[0] for request in facts["requests"]} == {"GET"}
 
 
-def test_a_ct_opens_with_overlay_and_findings(origin: str, orthanc: Orthanc) -> None:
-    pacs = Pacs.connect(orthanc.settings.pacs)
+def test_a_ct_opens_with_overlay_and_findings(origin: str, archive: Orthanc) -> None:
+    pacs = Pacs.connect(archive.settings.pacs)
     images = chest.ct_study()
     pacs.store(images)
     study = pacs.fetch(images[0].StudyInstanceUID)
@@ -117,8 +122,8 @@ def test_a_ct_opens_with_overlay_and_findings(origin: str, orthanc: Orthanc) -> 
     assert [click["instance_uid"] for click in facts["clicks"]] == ["2.25.2000.1.16", "2.25.2000.1.5"], "each sentence leads to its slice"
 
 
-def test_a_radiograph_of_two_views_opens_with_overlay_and_findings(origin: str, orthanc: Orthanc) -> None:
-    pacs = Pacs.connect(orthanc.settings.pacs)
+def test_a_radiograph_of_two_views_opens_with_overlay_and_findings(origin: str, archive: Orthanc) -> None:
+    pacs = Pacs.connect(archive.settings.pacs)
     images = chest.radiographs()
     pacs.store(images)
     study = pacs.fetch(images[0].StudyInstanceUID)
@@ -135,8 +140,8 @@ def test_a_radiograph_of_two_views_opens_with_overlay_and_findings(origin: str, 
     assert (min(row), max(row), min(column), max(column)) == pytest.approx((78, 103, 48, 73), abs=1)
 
 
-def test_without_the_api_the_panel_says_so_and_the_overlay_is_there(origin: str, orthanc: Orthanc) -> None:
-    pacs = Pacs.connect(orthanc.settings.pacs)
+def test_without_the_api_the_panel_says_so_and_the_overlay_is_there(origin: str, archive: Orthanc) -> None:
+    pacs = Pacs.connect(archive.settings.pacs)
     images = chest.radiographs()
     pacs.store(images)
     study = pacs.fetch(images[0].StudyInstanceUID)

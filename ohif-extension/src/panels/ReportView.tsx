@@ -2,6 +2,9 @@
 
 import { isPending, type Answer, type Place, type Statement, type StudyReport } from '../services/reports';
 
+/** Boxes and masks come from the archive and may be on the screen although Sightline is away. */
+const NOTICE = 'Boxes and masks marked AI are investigational, not verified by a radiologist, not for diagnosis.';
+
 type GoTo = (statement: Statement, place: Place) => void;
 
 export function ReportView({ answer, isDrawn, goTo }: { answer: Answer | null; isDrawn: boolean; goTo: GoTo }) {
@@ -10,9 +13,12 @@ export function ReportView({ answer, isDrawn, goTo }: { answer: Answer | null; i
   }
   if (answer.kind === 'away') {
     return (
-      <p className="sightline-alert" role="alert">
-        No report can be shown now. {answer.why} It is asked again every few seconds.
-      </p>
+      <>
+        <p className="sightline-notice">{NOTICE}</p>
+        <p className="sightline-alert" role="alert">
+          No report can be shown now. {answer.why} It is asked again every few seconds.
+        </p>
+      </>
     );
   }
   if (answer.kind === 'unknown') {
