@@ -29,7 +29,7 @@ def adapters() -> Path:
     npm = program("npm", "Node.js 20")
     if not (ADAPTERS / "node_modules").exists():
         try:
-            run(npm, "ci", "--legacy-peer-deps", "--ignore-scripts", "--no-audit", "--no-fund", cwd=ADAPTERS)
+            run(npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", cwd=ADAPTERS)
         except BaseException:
             shutil.rmtree(ADAPTERS / "node_modules", ignore_errors=True)
             raise
