@@ -1,13 +1,18 @@
 """Cases come back from disk as they were made, and no patient is on both sides of the split."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from tests.training.data.chest import ball, chest
 from training.data import drr, slices
-from training.data.cases import PATIENTS, Cases, plan, write_shard
+from training.data.cases import PATIENTS, Cases, make, plan, write_shard
 from training.data.scene import Scene
+
+SOURCES = Path(__file__).parents[3] / "var" / "sources"
 
 
 def some_scenes() -> list[Scene]:
@@ -30,6 +35,25 @@ def test_scenes_come_back_as_they_were_written(tmp_path: Path) -> None:
         assert np.array_equal(case.image, scene.image)
         assert case.masks.keys() == scene.masks.keys()
         assert all(np.array_equal(case.masks[label], scene.masks[label]) for label in scene.masks)
+
+
+def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
+    assert write_shard(tmp_path / "one" / "train-0000", some_scenes(), "chest") == write_shard(
+        tmp_path / "two" / "train-0000", some_scenes(), "chest"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    make(tmp_path / "whole", SOURCES, train=4, held_out=3, seed=5)
+    whole = json.loads((tmp_path / "whole" / "manifest.json").read_text())
+    shutil.copytree(tmp_path / "whole", tmp_path / "halted")
+    (tmp_path / "halted" / "manifest.json").write_text(json.dumps(whole | {"shards": whole["shards"][:2]}))
+    make(tmp_path / "halted", SOURCES, train=4, held_out=3, seed=5)
+    assert json.loads((tmp_path / "halted" / "manifest.json").read_text()) == whole
+    with pytest.raises(SystemExit, match="seed 5"):
+        make(tmp_path / "whole", SOURCES, train=4, held_out=3, seed=6)
 
 
 def test_the_held_out_patient_is_not_trained_on() -> None:

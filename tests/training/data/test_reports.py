@@ -7,6 +7,8 @@ import pytest
 
 from ai_engine.model.answer import parse
 from radiology.finding import Presence, Side
+from tests.training.data.chest import ball, chest
+from training.data import drr
 from training.data.reports import answer
 
 
@@ -50,3 +52,24 @@ def test_a_structure_that_left_the_field_is_not_spoken_of() -> None:
     text, marked = answer(Shown("ct"), {"right lung": (1, 1, 9, 9)}, np.random.default_rng(0))
     assert marked == ["right lung"]
     assert "left lung" not in text
+
+
+def test_the_words_side_is_the_masks_side() -> None:
+    rng = np.random.default_rng(8)
+    body = drr.pose(chest(), rng)
+    said = 0
+    for _ in range(12):
+        scene = drr.scene(body, [ball(5)], rng)
+        boxes = {}
+        for label, mask in scene.masks.items():
+            rows, columns = np.nonzero(mask)
+            boxes[label] = (int(rows.min()), int(columns.min()), int(rows.max()) + 1, int(columns.max()) + 1)
+        middle = (boxes["right lung"][3] + boxes["left lung"][1]) / 2
+        for sentence in parse(answer(scene, boxes, rng)[0]).sentences:
+            if sentence.name in ("", "mediastinum") or sentence.presence == Presence.ABSENT:
+                continue
+            assert sentence.box is not None
+            centre = (sentence.box[1] + sentence.box[3]) / 2
+            assert (centre < middle) == (sentence.side == Side.RIGHT)
+            said += sentence.name not in ("lung", "")
+    assert said > 3
