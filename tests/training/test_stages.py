@@ -18,8 +18,8 @@ def test_every_shipped_configuration_parses(path: Path) -> None:
 
 
 def test_the_small_configuration_keeps_the_papers_scale_weights_and_freezing() -> None:
-    warm_up, instruction, segmentation = Config.read(CONFIGS[[path.name for path in CONFIGS].index("small.yaml")]).stages
-    assert not {"projector", "segmenter"} & set(warm_up.learning_rates)
+    warm_up, instruction, text, segmentation = Config.read(CONFIGS[[path.name for path in CONFIGS].index("small.yaml")]).stages
+    assert not {"projector", "segmenter"} & (set(warm_up.learning_rates) | set(text.learning_rates))
     assert (instruction.mask_gradient_scale, instruction.mask_gradient_at) == (0.001, "seg_state")
     weights = instruction.weights
     assert (weights.token, weights.dice, weights.mask_cross_entropy) == (1, 2, 1)
