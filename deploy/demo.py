@@ -59,6 +59,7 @@ def main(
 ) -> None:
     """Start everything, send the studies, show what the model makes of them, and serve the viewer."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has it ignored in what it starts in the background
     console = Console(highlight=False)
     try:
         settings = demo_settings()

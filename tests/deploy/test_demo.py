@@ -66,6 +66,7 @@ def leftover(environment: dict[str, str]) -> list[str]:
     return processes_of(Path(environment["SIGHTLINE_DATA_FOLDER"]))
 
 
+@pytest.mark.timeout(900)
 def test_a_study_is_sent_read_stored_and_shown_and_a_second_run_shows_it_again(environment: dict[str, str], tmp_path: Path) -> None:
     study_uid = write_radiograph(tmp_path / "sent", "first")
     first = demo(environment, "--once", "--json", tmp_path / "first.json", "--send", tmp_path / "sent")
@@ -102,6 +103,7 @@ def test_a_study_is_sent_read_stored_and_shown_and_a_second_run_shows_it_again(e
     assert not leftover(environment)
 
 
+@pytest.mark.timeout(900)
 def test_the_same_services_run_on_redis_and_postgresql_and_a_study_that_nobody_wants_is_refused(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
