@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +31,12 @@ def draw_losses(log: Sequence[dict[str, Any]], path: Path, span: int = 25) -> No
     figure, panels = pyplot.subplots(1, len(names), figsize=(4 * len(names), 3.2), squeeze=False)
     starts = [entry["samples"] for before, entry in pairwise(log) if before["stage"] != entry["stage"]]
     for panel, name in zip(panels[0], names, strict=True):
-        seen = [(entry["samples"], entry[name]) for entry in log if name in entry]
-        samples, values = np.array(seen, float).T
-        width = min(span, len(values))
-        smooth = np.convolve(values, np.ones(width) / width, "valid")
-        panel.plot(samples[width - 1 :], smooth)
+        for _, stage in groupby(log, key=lambda entry: entry["stage"]):
+            seen = [(entry["samples"], entry[name]) for entry in stage if name in entry]
+            if seen:
+                samples, values = np.array(seen, float).T
+                width = min(span, len(values))
+                panel.plot(samples[width - 1 :], np.convolve(values, np.ones(width) / width, "valid"), color="tab:blue")
         for start in starts:
             panel.axvline(start, color="grey", lw=0.5)
         panel.set(title=name.replace("_", " "), xlabel="samples", yscale="log")
