@@ -90,7 +90,7 @@ def main(
     except (SightlineError, ohif.ViewerNotInstalled, FileNotFoundError) as error:
         sys.exit(f"demo: {error}")
     except OSError as error:
-        sys.exit(f"demo: {error.filename or 'The disk'}: {error.strerror}; is there enough space?")
+        sys.exit(f"demo: {error}; is there enough space, and may it be written?")
 
 
 def demo_settings() -> Settings:
@@ -115,10 +115,10 @@ def demo_settings() -> Settings:
 
 
 def _forget(settings: Settings) -> None:
-    """Delete archive, ledger, queue and spool; the cached studies stay."""
+    """Delete archive, ledger, queue, spool and logs, and nothing else that may lie in the folder."""
     services.refuse_taken_ports(settings)  # never under the feet of a demo that runs
-    for path in settings.data_folder.glob("*"):
-        if path.name != studies.FOLDER:
+    for pattern in ("orthanc", "ledger.sqlite*", "queue", "spool", "logs"):
+        for path in settings.data_folder.glob(pattern):
             shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 

@@ -127,7 +127,9 @@ def print_result(result: Result, console: Console) -> None:
         console.print(Text(f"  {sentence}", style="yellow"), soft_wrap=True)
     console.print(Text.assemble(("  Impression: ", "bold"), result.report.impression), soft_wrap=True)
     if result.scores:
-        console.print("  Compared with what is known:")
+        console.print(
+            "  Compared with what is known (the model was trained on this patient too: no measure of how good it is):", soft_wrap=True
+        )
         for score in result.scores:
             dice = "" if score.dice is None else f"  Dice {score.dice:.2f}"
             side = f"{score.side} " if score.side else ""

@@ -20,7 +20,7 @@ FOLDER = "studies"
 NAMES = ("radiograph-normal", "radiograph-nodule", "radiograph-effusion", "radiograph-real", "ct")
 """In the order in which they are sent; the CT takes longest to read."""
 
-_EDITION = "1"
+_EDITION = "2"
 """Raised whenever a recipe changes, so that cached studies are made again."""
 
 
