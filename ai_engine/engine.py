@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai_engine.consistency import Checked, body_of, check, without_strays
-from ai_engine.model.assistant import Assistant, Mask, Place, Reading
+from ai_engine.model.assistant import Assistant, Mask, Place, Reading, ReadSentence
 from ai_engine.model.images import Kind
 from ai_engine.orientation import Turn, turn_of_projection, turn_of_volume
 from ai_engine.slices import Statement, join, key_slices
@@ -53,10 +53,12 @@ class _Part:
 class Engine:
     """One loaded model, ready to read studies one after the other."""
 
-    def __init__(self, reader: Reader, identity: ModelIdentity, maximum_key_slices: int) -> None:
+    def __init__(self, reader: Reader, identity: ModelIdentity, maximum_key_slices: int, unreliable: Sequence[str] = ()) -> None:
+        """``unreliable``: names of findings of which nothing is passed on, neither that they are there nor that they are not."""
         self.identity = identity
         self._reader = reader
         self._maximum_key_slices = maximum_key_slices
+        self._unreliable = tuple(unreliable)
 
     @classmethod
     def load(cls, settings: EngineSettings) -> Self:
@@ -69,9 +71,10 @@ class Engine:
             name=assistant.config.name,
             version=version("sightline"),
             weights_hash=assistant.weights_hash,
-            configuration=f"key_slices={settings.maximum_key_slices} new_tokens={settings.maximum_new_tokens}",
+            configuration=f"key_slices={settings.maximum_key_slices} new_tokens={settings.maximum_new_tokens}"
+            f" withheld={','.join(assistant.config.unreliable)}",
         )
-        return cls(assistant, identity, settings.maximum_key_slices)
+        return cls(assistant, identity, settings.maximum_key_slices, assistant.config.unreliable)
 
     def read(self, study: Study, images: Sequence[Image], started: datetime | None = None) -> Report:
         """Read a study.
@@ -112,6 +115,9 @@ class Engine:
             limits.append(f"{not_read} further image{'s' * (not_read > 1)} of the study {'were' if not_read > 1 else 'was'} not read.")
         findings = tuple(finding for part in parts for finding in part.findings)
         withheld = tuple(dict.fromkeys(sentence for part in parts for sentence in part.withheld))
+        if self._unreliable:
+            names = " or ".join(self._unreliable)
+            withheld += (f"Nothing is said of {names}: these weights were measured not to find it reliably.",)
         return Report(
             study_uid=study.study_uid,
             findings=findings,
@@ -125,7 +131,7 @@ class Engine:
     def _read_projection(self, image: Projection, turn: Turn, indication: str) -> _Part:
         picture = turn.apply(image.array)
         reading = self._reader.read(picture, "projection", image.spacing_mm, indication)
-        stated, withheld = check(reading.sentences, body_of(picture, "projection"))
+        stated, withheld = check(self._reliable(reading), body_of(picture, "projection"))
         return _Part([_finding_on_projection(checked, image, turn) for checked in stated], withheld, [])
 
     def _read_volume(self, volume: Volume, modality: str, indication: str) -> _Part:
@@ -144,7 +150,7 @@ class Engine:
             except UnreadableAnswer as error:
                 unreadable.append(error)
                 continue
-            said[key], kept_back = check(reading.sentences, body_of(picture, "ct"))
+            said[key], kept_back = check(self._reliable(reading), body_of(picture, "ct"))
             withheld += kept_back
         if len(unreadable) * 2 > len(keys):
             raise unreadable[0]
@@ -158,6 +164,9 @@ class Engine:
             f"{len(said)} of {len(volume.array)} slices were read (slices {numbers} along the series); masks were followed between them."
         )
         return _Part([_finding_in_volume(statement, volume, turn) for statement in statements], withheld, [limit])
+
+    def _reliable(self, reading: Reading) -> list[ReadSentence]:
+        return [sentence for sentence in reading.sentences if sentence.name not in self._unreliable]
 
 
 def _finding_on_projection(checked: Checked, image: Projection, turn: Turn) -> Finding:

@@ -6,6 +6,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from radiology.terms import TERMS
+
 PATCH = 14
 """Side of a patch of the language model's vision tower, in pixels of its picture (Qwen2.5-VL)."""
 MERGE = 2
@@ -87,6 +89,7 @@ class ModelConfig(_Sizes):
         segmenter_size: side of the segmenter's picture, in pixels.
         vocabulary_size: rows of the token embedding; the tokenizer may have fewer tokens.
         reads_indication: whether it was trained with the request's indication in the prompt; if not, it is not shown any.
+        unreliable: names of findings that these weights were measured not to find; nothing that they say of them is passed on.
     """
 
     name: str
@@ -94,12 +97,15 @@ class ModelConfig(_Sizes):
     segmenter_size: Size
     vocabulary_size: Size
     reads_indication: bool = False
+    unreliable: tuple[str, ...] = ()
     text: TextConfig
     vision: VisionConfig
     segmenter: SegmenterConfig
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if not TERMS.keys() >= set(self.unreliable):
+            raise ValueError(f"unreliable names something that is no term: {', '.join(set(self.unreliable) - TERMS.keys())}.")
         if self.image_size % (PATCH * MERGE):
             raise ValueError(f"image_size must be a multiple of {PATCH * MERGE}.")
         if self.segmenter_size % 32:

@@ -59,6 +59,16 @@ def test_a_radiograph_becomes_sentences_with_places(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("study", [lambda: radiographs("PA"), ct], ids=["radiograph", "CT"])
+def test_of_what_the_weights_do_not_find_nothing_is_said_and_the_report_says_so(
+    taught_assistant: Assistant, study: Callable[[], list[FileDataset]]
+) -> None:
+    report = read(Engine(taught_assistant, IDENTITY, maximum_key_slices=3, unreliable=["nodule", "pleural effusion"]), study())
+    assert {finding.name for finding in report.findings} == {"lung"}
+    assert report.impression.startswith("No finding is stated.")
+    assert report.withheld == ("Nothing is said of nodule or pleural effusion: these weights were measured not to find it reliably.",)
+
+
+@pytest.mark.parametrize("study", [lambda: radiographs("PA"), ct], ids=["radiograph", "CT"])
 def test_places_in_a_mirrored_image_are_mirrored_and_sides_stay(engine: Engine, study: Callable[[], list[FileDataset]]) -> None:
     plain, reversed_columns = read(engine, study()), read(engine, mirrored(study()))
     for name in ("lung", "nodule"):
