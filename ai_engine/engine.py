@@ -117,7 +117,7 @@ class Engine:
         withheld = tuple(dict.fromkeys(sentence for part in parts for sentence in part.withheld))
         if self._unreliable:
             names = " or ".join(self._unreliable)
-            withheld += (f"Nothing is said of {names}: these weights were measured not to find it reliably.",)
+            withheld += (f'Nothing is said of {names}, and "clear" does not exclude them: these weights were measured not to find them.',)
         return Report(
             study_uid=study.study_uid,
             findings=findings,
