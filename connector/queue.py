@@ -45,6 +45,7 @@ def celery_app(settings: Settings) -> Celery:
             "store_processed": False,
             "polling_interval": settings.queue.polling_seconds,
         }
+        app.conf.broker_transport = "connector.folders:Transport"
     return app
 
 

@@ -53,6 +53,16 @@ def test_job_ids_arrive_once_and_in_order_even_if_sent_before_the_worker_starts(
     assert given == [7, 8, 0]
 
 
+def test_messages_appear_whole_however_often_a_worker_looks(tmp_path: Path) -> None:
+    settings = Settings(data_folder=tmp_path, queue=QueueSettings(polling_seconds=0.001))
+    queue = Queue(settings)
+    with listening(celery_app(settings)) as (given, last):
+        for job_id in (*range(1, 200), 0):
+            queue.send(job_id)
+        assert last.wait(60)
+    assert given == [*range(1, 200), 0]
+
+
 def test_a_broker_that_is_away_is_named_without_its_password() -> None:
     queue = Queue(Settings(queue=QueueSettings(broker_url=f"redis://:top-secret@127.0.0.1:{free_port()}/0")))
     for attempt in (queue.check, lambda: queue.send(7)):
