@@ -1,10 +1,12 @@
 """The queue's folders: kombu's file-system transport, with messages that appear whole.
 
-kombu creates a message's file and then fills it. A worker that looks in between reads nothing where it expects a message, and stops.
+kombu creates a file and then fills it, a message as well as the table of who listens. Who looks in between reads nothing where it
+expects JSON, and stops.
 """
 
 from __future__ import annotations
 
+import fcntl
 import time
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,12 @@ class Channel(filesystem.Channel):  # type: ignore[misc]
             partial.replace(path)
         except OSError as error:
             raise ChannelError(f"Cannot add {path.name} to the queue's folder: {error.strerror}") from error
+
+    def _queue_bind(self, *binding: str) -> None:
+        """Enter a queue into its exchange's table, one process at a time."""
+        with (Path(self.control_folder) / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            super()._queue_bind(*binding)
 
 
 class Transport(filesystem.Transport):  # type: ignore[misc]
