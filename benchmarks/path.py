@@ -33,7 +33,6 @@ from tests.orthanc import free_port
 
 LIMIT_SECONDS = 1.5
 PARTS = ("quiet", "queue", "fetch", "load", "model", "write", "store")
-NOT_OVERHEAD = ("quiet", "model")
 
 
 def main() -> None:

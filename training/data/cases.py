@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 from scipy import ndimage
 
+from ai_engine.model.images import Kind
 from training.data import drr, slices
-from training.data.scene import SIZE, Kind, Scene
+from training.data.scene import SIZE, Scene
 from training.data.sources import Contoured, Scan, coarser, healed, load_scan, nodule_shapes
 
 Split = Literal["train", "held_out_scenes", "held_out_patient"]

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ai_engine.model.images import windowed
+from ai_engine.model.images import Kind, windowed
 from radiology.terms import TERMS
 from training.data.cases import Case, Cases, Split
-from training.data.scene import SIZE, Kind
+from training.data.scene import SIZE
 from training.parts import name_of
 
 _LEFT_LUNG = (90, 110, 255)

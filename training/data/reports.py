@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 
 from ai_engine.model.answer import Part, Step, compose
+from ai_engine.model.images import Box
 
-Box = tuple[int, int, int, int]
 SIDES = ("right", "left")
 STEPS = {"lungs": ("lung", "nodule", "consolidation"), "pleura": ("pleural effusion",), "mediastinum": ("mediastinum",)}
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-Kind = Literal["projection", "ct"]
+from ai_engine.model.images import Kind
+
 SIZE = 256
 """Longer side of a scene's image, in pixels."""
 
