@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from ai_engine.model.assistant import Place, ReadSentence
+from ai_engine.model.assistant import Place, Reading, ReadSentence
 from ai_engine.model.images import Kind
 from radiology.finding import Box, Presence, Side
 from radiology.terms import TERMS
@@ -83,6 +83,21 @@ def without_strays(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     sizes = np.bincount(pieces.ravel())
     sizes[0] = 0
     return np.asarray((sizes >= STRAY_SHARE * max(sizes.max(), 1))[pieces], np.bool_)
+
+
+def passed_on(
+    reading: Reading, picture: NDArray[np.float32], kind: Kind, unreliable: Sequence[str] = ()
+) -> tuple[list[Checked], list[str]]:
+    """What of a reading reaches a report: nothing of names that the weights were measured not to find, and only what passes the check.
+
+    Args:
+        reading: of ``picture`` (row, column) in the standard view.
+        unreliable: names of :data:`~radiology.terms.TERMS` of which nothing is passed on.
+
+    Returns:
+        The sentences that may be stated, and one sentence for each that the check withholds.
+    """
+    return check([sentence for sentence in reading.sentences if sentence.name not in unreliable], body_of(picture, kind))
 
 
 def check(sentences: Sequence[ReadSentence], body: NDArray[np.bool_]) -> tuple[list[Checked], list[str]]:

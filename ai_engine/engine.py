@@ -12,8 +12,8 @@ from typing import Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ai_engine.consistency import Checked, body_of, check, without_strays
-from ai_engine.model.assistant import Assistant, Mask, Place, Reading, ReadSentence
+from ai_engine.consistency import Checked, passed_on, without_strays
+from ai_engine.model.assistant import Assistant, Mask, Place, Reading
 from ai_engine.model.images import Kind
 from ai_engine.orientation import Turn, turn_of_projection, turn_of_volume
 from ai_engine.slices import Statement, join, key_slices
@@ -131,7 +131,7 @@ class Engine:
     def _read_projection(self, image: Projection, turn: Turn, indication: str) -> _Part:
         picture = turn.apply(image.array)
         reading = self._reader.read(picture, "projection", image.spacing_mm, indication)
-        stated, withheld = check(self._reliable(reading), body_of(picture, "projection"))
+        stated, withheld = passed_on(reading, picture, "projection", self._unreliable)
         return _Part([_finding_on_projection(checked, image, turn) for checked in stated], withheld, [])
 
     def _read_volume(self, volume: Volume, modality: str, indication: str) -> _Part:
@@ -150,7 +150,7 @@ class Engine:
             except UnreadableAnswer as error:
                 unreadable.append(error)
                 continue
-            said[key], kept_back = check(self._reliable(reading), body_of(picture, "ct"))
+            said[key], kept_back = passed_on(reading, picture, "ct", self._unreliable)
             withheld += kept_back
         if len(unreadable) * 2 > len(keys):
             raise unreadable[0]
@@ -164,9 +164,6 @@ class Engine:
             f"{len(said)} of {len(volume.array)} slices were read (slices {numbers} along the series); masks were followed between them."
         )
         return _Part([_finding_in_volume(statement, volume, turn) for statement in statements], withheld, [limit])
-
-    def _reliable(self, reading: Reading) -> list[ReadSentence]:
-        return [sentence for sentence in reading.sentences if sentence.name not in self._unreliable]
 
 
 def _finding_on_projection(checked: Checked, image: Projection, turn: Turn) -> Finding:
