@@ -58,6 +58,7 @@ TERMS: dict[str, Term] = {
         Term("heart", "structure", HEART, (206, 110, 84)),
         Term("aorta", "structure", Code("15825003", "SCT", "Aorta"), (224, 97, 76)),
         Term("trachea", "structure", Code("44567001", "SCT", "Trachea"), (182, 228, 255)),
+        Term("ribs", "structure", Code("113197003", "SCT", "Rib"), (241, 214, 145)),
         Term("liver", "structure", Code("10200004", "SCT", "Liver"), (221, 130, 101)),
         Term("nodule", "finding", Code("27925004", "SCT", "Nodule"), (255, 221, 51), site=LUNG, paired=True),
         Term("mass", "finding", Code("4147007", "SCT", "Mass"), (255, 170, 0), site=LUNG, paired=True),
@@ -66,6 +67,9 @@ TERMS: dict[str, Term] = {
         Term("consolidation", "finding", Code("95436008", "SCT", "Consolidation"), (255, 120, 60), site=LUNG, paired=True),
         Term("ground glass opacity", "finding", Code("112120", "DCM", "Ground glass opacity"), (190, 230, 90), site=LUNG, paired=True),
         Term("cardiomegaly", "finding", Code("8186001", "SCT", "Cardiomegaly"), (220, 80, 80), site=HEART),
+        Term("endotracheal tube", "device", Code("26412008", "SCT", "Endotracheal tube"), (0, 200, 255)),
+        Term("central venous catheter", "device", Code("52124006", "SCT", "Central venous catheter"), (80, 120, 255)),
+        Term("nasogastric tube", "device", Code("25062003", "SCT", "Feeding tube"), (150, 90, 255)),
     )
 }
 
