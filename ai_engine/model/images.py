@@ -7,6 +7,7 @@ pixel lies and brings boxes and masks home. All places are (row, column), edges 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal, Self
 
 import numpy as np
@@ -131,7 +132,7 @@ class Letterbox:
         return clipped if clipped[0] < clipped[2] and clipped[1] < clipped[3] else None
 
     def mask_to_model(self, mask: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
-        """Return which part of each cell of a ``side`` x ``side`` grid over the picture is covered by ``mask`` (row, column), 0 to 1."""
+        """Return which part of each cell of a ``side`` x ``side`` grid over the picture is covered by ``mask`` (..., row, column)."""
         rows = _overlap(self.shape[0], self.top, self.height, self.size, side)
         columns = _overlap(self.shape[1], self.left, self.width, self.size, side)
         return np.asarray(rows @ mask.astype(np.float32) @ columns.T, np.float32)
@@ -149,6 +150,7 @@ class Letterbox:
         return (row - self.top) * self.shape[0] / self.height, (column - self.left) * self.shape[1] / self.width
 
 
+@lru_cache(maxsize=64)
 def _overlap(source: int, start: int, length: int, size: int, side: int) -> NDArray[np.float32]:
     """Return [side, source]: the part of each grid cell that each source pixel covers along one axis."""
     edges = (start + np.arange(source + 1) * (length / source)) * (side / size)
