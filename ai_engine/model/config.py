@@ -16,6 +16,8 @@ WINDOW = 112
 """Side of an attention window of the vision tower, in pixels."""
 MASK_STRIDE = 4
 """Pixels of the segmenter's picture along a side of one cell of its mask (SAM 2)."""
+MEMORY_CHANNELS = 64
+"""Channels of a cell of SAM 2's memory."""
 
 Size = Annotated[int, Field(gt=0)]
 
@@ -67,8 +69,25 @@ class VisionConfig(_Sizes):
         return self
 
 
+class MemoryConfig(_Sizes):
+    """SAM 2's memory, which carries masks from slice to slice.
+
+    Attributes:
+        layers, intermediate_size: of the memory attention and of its feed-forward blocks.
+        masks: slices whose masks are remembered: the key slice and the ones before this one.
+        pointers: slices whose object pointers are remembered.
+        sam2_1: whether pointers know how far away they are, and absence has an embedding of its own, as since SAM 2.1.
+    """
+
+    layers: Size
+    intermediate_size: Size
+    masks: Annotated[int, Field(ge=2)]
+    pointers: Annotated[int, Field(ge=2)]
+    sam2_1: bool = True
+
+
 class SegmenterConfig(_Sizes):
-    """SAM 2: four stages of its Hiera encoder, and the decoder."""
+    """SAM 2: four stages of its Hiera encoder, the decoder, and the memory where it has learned one."""
 
     embedding_size: Size
     layers: tuple[Size, Size, Size, Size]
@@ -78,6 +97,13 @@ class SegmenterConfig(_Sizes):
     feature_size: Size
     decoder_heads: Size
     decoder_intermediate_size: Size
+    memory: MemoryConfig | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.memory and self.feature_size % MEMORY_CHANNELS:
+            raise ValueError(f"A segmenter with memory needs a feature_size that is a multiple of {MEMORY_CHANNELS}.")
+        return self
 
 
 class ModelConfig(_Sizes):
