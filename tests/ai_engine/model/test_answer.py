@@ -13,8 +13,13 @@ SENTENCES = ("The right lung [SEG] is clear.", "There is a nodule [SEG] in the l
 TEXT = compose(STEPS, SENTENCES, "Nodule in the left lung.")
 
 
+def sentences(words: str, think: str = "lungs clear.") -> tuple[Sentence, ...]:
+    return parse(f"<think>\n{think}\n</think><answer>FINDINGS:\n{words}\nIMPRESSION:\nSee above.\n</answer>").sentences
+
+
 def sentence(words: str, think: str = "lungs clear.") -> Sentence:
-    return parse(f"<think>\n{think}\n</think><answer>FINDINGS:\n{words}\nIMPRESSION:\nSee above.\n</answer>").sentences[0]
+    (one,) = sentences(words, think)
+    return one
 
 
 def test_what_is_composed_is_read_again() -> None:
@@ -105,6 +110,49 @@ def test_a_sentence_is_understood(words: str, name: str, side: Side | None, pres
     read = sentence(words)
     assert (read.name, read.side, read.presence) == (name, side, presence)
     assert len(read.marks) == words.count("[SEG]")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Possible consolidation.",
+        "A pneumothorax cannot be excluded.",
+        "Probable pleural effusion on the left.",
+        "A nodule is suspected in the right lung.",
+        "Findings are suggestive of consolidation.",
+        "Pneumothorax is not entirely excluded.",
+        "Borderline cardiomegaly.",
+        "Pneumothorax is unlikely.",
+    ],
+)
+def test_doubt_is_neither_yes_nor_no(words: str) -> None:
+    assert sentence(words).presence is Presence.UNDETERMINED
+
+
+def test_a_list_of_what_is_not_there_denies_each_name_on_its_own() -> None:
+    read = sentences("No pneumothorax, pleural effusion or nodule on the left.")
+    assert [(each.text, each.name, each.side, each.presence) for each in read] == [
+        ("No pneumothorax on the left.", "pneumothorax", Side.LEFT, Presence.ABSENT),
+        ("No pleural effusion on the left.", "pleural effusion", Side.LEFT, Presence.ABSENT),
+        ("No nodule on the left.", "nodule", Side.LEFT, Presence.ABSENT),
+    ]
+    assert {each.line for each in read} == {3}
+
+
+def test_what_a_but_sets_apart_is_not_a_list() -> None:
+    assert [each.name for each in sentences("No pneumothorax but there is a pleural effusion.")] == ["pneumothorax"]
+
+
+def test_marks_of_several_names_in_one_sentence_are_told_apart() -> None:
+    lung, nodule = sentences("The right lung [SEG] shows a nodule [SEG].")
+    assert (lung.name, lung.marks, nodule.name, nodule.marks) == ("lung", (Mark(Side.RIGHT, None),), "nodule", (Mark(Side.RIGHT, None),))
+    assert lung.text == nodule.text == "The right lung shows a nodule."
+
+
+@pytest.mark.parametrize("structure", ["ribs", "heart", "devices"])
+def test_any_structure_in_one_word_can_be_a_step(structure: str) -> None:
+    steps = (Step(structure, (Part("heart", RIGHT),), "normal."), Step("lungs", (), "clear."))
+    assert parse(compose(steps, SENTENCES, "Normal.")).steps == steps
 
 
 @pytest.mark.parametrize(
