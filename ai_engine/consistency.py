@@ -135,7 +135,7 @@ def _check_places(sentence: ReadSentence, body: NDArray[np.bool_]) -> Checked:
 
 
 def _may_be_right(place: Place, body: NDArray[np.bool_]) -> bool:
-    pixels = _pixels(place, body.shape)
+    pixels = pixels_of(place, body.shape)
     size = int(np.count_nonzero(pixels))
     return size >= SPECK_PIXELS and int(np.count_nonzero(pixels & ~body)) <= OUTSIDE_SHARE * size
 
@@ -153,7 +153,7 @@ def _side_flags(sentence: ReadSentence, places: Sequence[Place], body: NDArray[n
     columns = np.flatnonzero(body.any(axis=0))
     width = columns[-1] + 1 - columns[0]
     middle = float(np.nonzero(body)[1].mean())
-    seen = [_side_of((float(np.nonzero(_pixels(place, body.shape))[1].mean()) - middle) / width) for place in places]
+    seen = [_side_of((float(np.nonzero(pixels_of(place, body.shape))[1].mean()) - middle) / width) for place in places]
     flags = []
     for place, side in zip(places, seen, strict=True):
         said = place.side or sentence.side
@@ -205,7 +205,7 @@ def contradict(one: ReadSentence, other: ReadSentence) -> bool:
     return bool(one.name) and one.name == other.name and (one.side == other.side or one.side in either or other.side in either)
 
 
-def _pixels(place: Place, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def pixels_of(place: Place, shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Return the mask of a place, or the filled box where it has no mask."""
     if place.mask is not None:
         return place.mask.pixels
