@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -31,6 +31,7 @@ class TextConfig(_Sizes):
 
     ``mrope_section`` says how many rotary frequencies go to time, row and column, in turn. Ones interleave the three, which
     a small model needs to learn places; published Qwen2.5-VL weights have three blocks, such as ``(16, 24, 24)``.
+    ``tie_word_embeddings``: the same matrix reads tokens and scores them.
     """
 
     hidden_size: Size
@@ -41,6 +42,7 @@ class TextConfig(_Sizes):
     mrope_section: tuple[Size, ...]
     rope_theta: float = 10000.0
     maximum_positions: Size = 4096
+    tie_word_embeddings: bool = True
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -87,7 +89,10 @@ class MemoryConfig(_Sizes):
 
 
 class SegmenterConfig(_Sizes):
-    """SAM 2: four stages of its Hiera encoder, the decoder, and the memory where it has learned one."""
+    """SAM 2: four stages of its Hiera encoder, the decoder, and the memory where it has learned one.
+
+    ``multimask``: the decoder draws three masks and the one with the best expected IoU is taken, as Citrus-V's code does.
+    """
 
     embedding_size: Size
     layers: tuple[Size, Size, Size, Size]
@@ -97,6 +102,7 @@ class SegmenterConfig(_Sizes):
     feature_size: Size
     decoder_heads: Size
     decoder_intermediate_size: Size
+    multimask: bool = False
     memory: MemoryConfig | None = None
 
     @model_validator(mode="after")
@@ -114,6 +120,7 @@ class ModelConfig(_Sizes):
         image_size: side of the language model's picture, in pixels; boxes in its answers count in these.
         segmenter_size: side of the segmenter's picture, in pixels.
         vocabulary_size: rows of the token embedding; the tokenizer may have fewer tokens.
+        dtype: of the parameters, once loaded.
         reads_indication: whether it was trained with the request's indication in the prompt; if not, it is not shown any.
         unreliable: names of findings that these weights were measured not to find; nothing that they say of them is passed on.
     """
@@ -122,6 +129,7 @@ class ModelConfig(_Sizes):
     image_size: Size
     segmenter_size: Size
     vocabulary_size: Size
+    dtype: Literal["float32", "bfloat16"] = "float32"
     reads_indication: bool = False
     unreliable: tuple[str, ...] = ()
     text: TextConfig
@@ -189,4 +197,37 @@ SMALL = ModelConfig(
 )
 """For two CPU cores, trained from nothing: the weights that come with Sightline."""
 
-PRESETS: dict[str, ModelConfig] = {"tiny": TINY, "small": SMALL}
+EIGHT_B = ModelConfig(
+    name="citrus-v-8b",
+    image_size=896,  # within the 200,704 to 1,003,520 pixels of Citrus-V's training, and whole windows
+    segmenter_size=1024,
+    vocabulary_size=152064,
+    dtype="bfloat16",
+    text=TextConfig(
+        hidden_size=3584,
+        layers=28,
+        heads=28,
+        key_value_heads=4,
+        intermediate_size=18944,
+        mrope_section=(16, 24, 24),
+        rope_theta=1e6,
+        maximum_positions=128000,
+        tie_word_embeddings=False,
+    ),
+    vision=VisionConfig(hidden_size=1280, layers=32, heads=16, intermediate_size=3420, full_attention_layers=(7, 15, 23, 31)),
+    segmenter=SegmenterConfig(
+        embedding_size=144,
+        layers=(2, 6, 36, 4),
+        heads=(2, 4, 8, 16),
+        windows=(8, 4, 16, 8),
+        global_attention_layers=(23, 33, 43),
+        feature_size=256,
+        decoder_heads=8,
+        decoder_intermediate_size=2048,
+        multimask=True,
+        memory=MemoryConfig(layers=4, intermediate_size=2048, masks=7, pointers=16, sam2_1=False),
+    ),
+)
+"""Citrus-V-8B: Qwen2.5-VL-7B and SAM 2 Hiera-L (Citrus-V 5.2 and its published configuration)."""
+
+PRESETS: dict[str, ModelConfig] = {"tiny": TINY, "small": SMALL, "8b": EIGHT_B}

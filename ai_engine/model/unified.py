@@ -210,7 +210,7 @@ def _build_mllm(config: ModelConfig, language: Language) -> Qwen2_5_VLForConditi
         video_token_id=ids["<|video_pad|>"],
         vision_start_token_id=ids["<|vision_start|>"],
         vision_end_token_id=ids["<|vision_end|>"],
-        tie_word_embeddings=True,
+        tie_word_embeddings=text.tie_word_embeddings,
     )
     mllm = Qwen2_5_VLForConditionalGeneration._from_config(qwen, attn_implementation=PACKED)
     visual = mllm.model.visual
