@@ -1,34 +1,38 @@
 """Reports from exact facts: ordered reasoning with boxes, a sentence for every region, negatives, and an impression that follows.
 
-The order is a reader's: lungs, pleura, mediastinum. Wording varies; what is said does not go beyond the masks.
+The order is a reader's: ribs, lungs, pleura, mediastinum, heart, devices (Citrus-V 3.2.4). In the reasoning, what is wrong with a lung
+stands right behind that lung. Wording varies (:mod:`training.data.wording`); what is said does not go beyond the masks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
 
 from ai_engine.model.answer import Part, Step, compose
 from ai_engine.model.images import Box
+from radiology.terms import TERMS
+from training.data import wording
 
 SIDES = ("right", "left")
-STEPS = {"lungs": ("lung", "nodule", "consolidation"), "pleura": ("pleural effusion",), "mediastinum": ("mediastinum",)}
-
-_CLEAR = ("The {side} lung [SEG] is clear.", "The {side} lung [SEG] shows no focal opacity.")
-_SEEN = ("The {side} lung [SEG] is abnormal.", "The {side} lung [SEG] is not clear.")
-_MEDIASTINUM = ("The mediastinum [SEG] is unremarkable.", "The mediastinum [SEG] has a normal outline.")
-_FOUND = {
-    "nodule": ("There is a nodule [SEG] in the {side} {zone}.", "A nodule [SEG] lies in the {side} {zone}."),
-    "consolidation": ("There is consolidation [SEG] in the {side} {zone}.", "Consolidation [SEG] in the {side} {zone}."),
-    "pleural effusion": ("There is a {side} pleural effusion [SEG].", "Pleural effusion [SEG] on the {side}."),
+ANATOMY = {
+    "ribs": ("ribs",),
+    "lungs": ("lung", "nodule", "mass", "consolidation", "ground glass opacity"),
+    "pleura": ("pleural effusion", "pneumothorax"),
+    "mediastinum": ("mediastinum", "trachea", "aorta"),
+    "heart": ("heart", "cardiomegaly"),
+    "devices": tuple(name for name, term in TERMS.items() if term.kind == "device"),
 }
-_NONE = {
-    "nodule": ("No nodule is seen.", "No nodule."),
-    "consolidation": ("No consolidation.", "There is no consolidation."),
-    "pleural effusion": ("No pleural effusion.", "There is no pleural effusion."),
-}
+"""The regions in the order in which they are read, with the names that belong to each."""
+SHOWABLE = ("nodule", "consolidation", "ground glass opacity", "pleural effusion", "pneumothorax")
+"""Findings that a scene shows where it has them, so that one that is missing is stated to be absent; cardiomegaly is another one where
+the heart is known."""
+RIBS_SHARE = 0.35
+"""How often the ribs are spoken of where they are known: they cost a tenth of a report's tokens, and nothing is ever wrong with them."""
+JOINED_SHARE = 0.5
+"""How often the same finding of both pleural spaces is one sentence with two marks."""
 
 
 class Shown(Protocol):
@@ -50,44 +54,87 @@ def answer(shown: Shown, boxes: Mapping[str, Box], rng: np.random.Generator) -> 
     Returns:
         The text, and the label of each ``[SEG]`` in its order.
     """
-    sentences: list[str] = []
-    marked: list[str] = []
-
-    def say(wordings: tuple[str, ...], label: str = "", **places: str) -> None:
-        sentences.append(wordings[rng.integers(len(wordings))].format(**places))
-        if label:
-            marked.append(label)
-
-    for side in SIDES:
-        ill = [name for name in _FOUND if f"{side} {name}" in boxes]
-        if f"{side} lung" in boxes:
-            say(_SEEN if ill else _CLEAR, f"{side} lung", side=side)
-        for name in ill:
-            zone = _zone(shown.kind, boxes[f"{side} {name}"], boxes.get(f"{side} lung"))
-            say(_FOUND[name], f"{side} {name}", side=side, zone=zone)
-    if "mediastinum" in boxes:
-        say(_MEDIASTINUM, "mediastinum")
-    for name, wordings in _NONE.items():
-        if not any(f"{side} {name}" in boxes for side in SIDES):
-            say(wordings)
-    steps = [_step(structure, names, boxes) for structure, names in STEPS.items()]
-    return compose(steps, sentences, _impression(boxes)), marked
+    if "ribs" in boxes and rng.random() >= RIBS_SHARE:
+        boxes = {label: box for label, box in boxes.items() if label != "ribs"}
+    written = [sentence for region in ANATOMY for sentence in _region(region, shown.kind, boxes, rng)]
+    steps = [step for region in ANATOMY if (step := _step(region, boxes)) is not None]
+    text = compose(steps, [sentence for sentence, _ in written], impression(boxes))
+    return text, [label for _, labels in written for label in labels]
 
 
-def _step(structure: str, names: tuple[str, ...], boxes: Mapping[str, Box]) -> Step:
-    labels = [label for name in names for label in (f"right {name}", f"left {name}", name) if label in boxes]
-    found = [label for label in labels if label.split(" ", 1)[-1] in _FOUND]
-    return Step(structure, tuple(Part(label, boxes[label]) for label in labels), "abnormal." if found else "normal.")
+Written = tuple[str, tuple[str, ...]]
+"""A sentence and the labels of its marks."""
 
 
-def _zone(kind: str, box: Box, lung: Box | None) -> str:
-    """The third of the lung's height that a place is in; on an axial slice, just the lung."""
-    if kind == "ct" or lung is None:
+def _region(region: str, kind: str, boxes: Mapping[str, Box], rng: np.random.Generator) -> Iterator[Written]:
+    """The sentences about one region: structures, each followed by what is wrong with it, then what is absent."""
+    if region == "lungs":
+        for side in SIDES:
+            yield from _lung(side, kind, boxes, rng)
+    elif region == "pleura":
+        for name in ANATOMY[region]:
+            yield from _pleural(name, boxes, rng)
+    else:
+        yield from ((wording.stated(label, boxes, rng), (label,)) for label in labels_of(region, boxes))
+    for name in _absent(region, boxes):
+        yield wording.denied(name, rng), ()
+
+
+def _lung(side: str, kind: str, boxes: Mapping[str, Box], rng: np.random.Generator) -> Iterator[Written]:
+    lung = f"{side} lung"
+    if lung in boxes:
+        yield wording.stated(lung, boxes, rng), (lung,)
+    for name in ANATOMY["lungs"]:
+        label = f"{side} {name}"
+        if label in boxes and label != lung:
+            place = "lung" if kind == "ct" else zone(boxes[label], boxes.get(lung))
+            yield wording.located(name, side, place, rng), (label,)
+
+
+def _pleural(name: str, boxes: Mapping[str, Box], rng: np.random.Generator) -> Iterator[Written]:
+    labels = tuple(f"{side} {name}" for side in SIDES if f"{side} {name}" in boxes)
+    if len(labels) == 2 and rng.random() < JOINED_SHARE:
+        yield wording.on_both_sides(name, rng), labels
+    else:
+        yield from ((wording.stated(label, boxes, rng), (label,)) for label in labels)
+
+
+def _absent(region: str, boxes: Mapping[str, Box]) -> Iterator[str]:
+    for name in ANATOMY[region]:
+        could_be_seen = name in SHOWABLE or (name == "cardiomegaly" and "heart" in boxes)
+        if could_be_seen and not any(label in boxes for label in (name, *(f"{side} {name}" for side in SIDES))):
+            yield name
+
+
+def labels_of(region: str, boxes: Mapping[str, Box]) -> list[str]:
+    """The labels of a region that an image shows, in the order of the reasoning: right before left, a structure before its findings."""
+    names = ANATOMY[region]
+    sided = [f"{side} {name}" for side in SIDES for name in names]
+    return [label for label in (*sided, *names) if label in boxes]
+
+
+def _step(region: str, boxes: Mapping[str, Box]) -> Step | None:
+    labels = labels_of(region, boxes)
+    if not labels and region != "pleura":  # the pleura is seen only where something is wrong with it
+        return None
+    return Step(region, tuple(Part(label, boxes[label]) for label in labels), wording.observed(region, labels))
+
+
+def zone(box: Box, lung: Box | None) -> str:
+    """The third of the lung's height that a place on a projection is in; just the lung where the lung is not known."""
+    if lung is None:
         return "lung"
     height = ((box[0] + box[2]) / 2 - lung[0]) / max(1, lung[2] - lung[0])
     return ("upper zone", "middle zone", "lower zone")[int(np.clip(height * 3, 0, 2))]
 
 
-def _impression(boxes: Mapping[str, Box]) -> str:
-    found = [f"{side} {name}" for name in _FOUND for side in SIDES if f"{side} {name}" in boxes]
+def impression(boxes: Mapping[str, Box]) -> str:
+    """One sentence that names the findings with their sides, in the order of the anatomy."""
+    found = []
+    for name in (name for names in ANATOMY.values() for name in names if TERMS[name].kind == "finding"):
+        sides = [side for side in SIDES if f"{side} {name}" in boxes]
+        if len(sides) == 2:
+            found.append(f"bilateral {name}")
+        elif sides or name in boxes:
+            found.append(" ".join([*sides, name]))
     return f"{', '.join(found).capitalize()}." if found else "No acute finding."
