@@ -35,6 +35,7 @@ class Segmenter(nn.Module):
 
     def __init__(self, config: SegmenterConfig, size: int) -> None:
         super().__init__()
+        self.memory = config.memory
         build = Sam2VideoModel if config.memory else Sam2Model
         self.sam2_model = build._from_config(_sam2_config(config, size), attn_implementation=WINDOWS)
 
