@@ -12,9 +12,10 @@ from typing import Protocol
 import numpy as np
 
 from ai_engine.model.answer import Part, Step, compose
-from ai_engine.model.images import Box
+from ai_engine.model.images import Box, Kind
 from radiology.terms import TERMS
 from training.data import wording
+from training.parts import name_of
 
 SIDES = ("right", "left")
 ANATOMY = {
@@ -39,7 +40,7 @@ class Shown(Protocol):
     """What a report is written about."""
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Kind:
         """``projection`` or ``ct``."""
 
 
@@ -66,7 +67,7 @@ Written = tuple[str, tuple[str, ...]]
 """A sentence and the labels of its marks."""
 
 
-def _region(region: str, kind: str, boxes: Mapping[str, Box], rng: np.random.Generator) -> Iterator[Written]:
+def _region(region: str, kind: Kind, boxes: Mapping[str, Box], rng: np.random.Generator) -> Iterator[Written]:
     """The sentences about one region: structures, each followed by what is wrong with it, then what is absent."""
     if region == "lungs":
         for side in SIDES:
@@ -76,11 +77,11 @@ def _region(region: str, kind: str, boxes: Mapping[str, Box], rng: np.random.Gen
             yield from _pleural(name, boxes, rng)
     else:
         yield from ((wording.stated(label, boxes, rng), (label,)) for label in labels_of(region, boxes))
-    for name in _absent(region, boxes):
+    for name in absent(region, boxes):
         yield wording.denied(name, rng), ()
 
 
-def _lung(side: str, kind: str, boxes: Mapping[str, Box], rng: np.random.Generator) -> Iterator[Written]:
+def _lung(side: str, kind: Kind, boxes: Mapping[str, Box], rng: np.random.Generator) -> Iterator[Written]:
     lung = f"{side} lung"
     if lung in boxes:
         yield wording.stated(lung, boxes, rng), (lung,)
@@ -99,11 +100,11 @@ def _pleural(name: str, boxes: Mapping[str, Box], rng: np.random.Generator) -> I
         yield from ((wording.stated(label, boxes, rng), (label,)) for label in labels)
 
 
-def _absent(region: str, boxes: Mapping[str, Box]) -> Iterator[str]:
-    for name in ANATOMY[region]:
-        could_be_seen = name in SHOWABLE or (name == "cardiomegaly" and "heart" in boxes)
-        if could_be_seen and not any(label in boxes for label in (name, *(f"{side} {name}" for side in SIDES))):
-            yield name
+def absent(region: str, boxes: Mapping[str, Box]) -> list[str]:
+    """The findings of a region that an image could have shown and shows on neither side."""
+    shown = {name_of(label) for label in boxes}
+    could = [name for name in ANATOMY[region] if name in SHOWABLE or (name == "cardiomegaly" and "heart" in boxes)]
+    return [name for name in could if name not in shown]
 
 
 def labels_of(region: str, boxes: Mapping[str, Box]) -> list[str]:
@@ -128,13 +129,15 @@ def zone(box: Box, lung: Box | None) -> str:
     return ("upper zone", "middle zone", "lower zone")[int(np.clip(height * 3, 0, 2))]
 
 
+def summed_up(name: str, boxes: Mapping[str, Box]) -> str:
+    """A name with the sides that show it: ``left nodule``, ``bilateral nodule``, ``cardiomegaly``, ``no nodule``."""
+    sides = [side for side in SIDES if f"{side} {name}" in boxes]
+    where = "bilateral" if len(sides) == 2 else "".join(sides)
+    return f"{where} {name}" if sides else name if name in boxes else f"no {name}"
+
+
 def impression(boxes: Mapping[str, Box]) -> str:
     """One sentence that names the findings with their sides, in the order of the anatomy."""
-    found = []
-    for name in (name for names in ANATOMY.values() for name in names if TERMS[name].kind == "finding"):
-        sides = [side for side in SIDES if f"{side} {name}" in boxes]
-        if len(sides) == 2:
-            found.append(f"bilateral {name}")
-        elif sides or name in boxes:
-            found.append(" ".join([*sides, name]))
+    names = {name_of(label) for label in boxes}
+    found = [summed_up(name, boxes) for region in ANATOMY.values() for name in region if name in names and TERMS[name].kind == "finding"]
     return f"{', '.join(found).capitalize()}." if found else "No acute finding."

@@ -11,6 +11,7 @@ from collections.abc import Container, Sequence
 import numpy as np
 
 from radiology.terms import TERMS
+from training.parts import is_finding, name_of
 
 FIRST = 0.5
 """How often the first wording is taken: it is the shortest, and text costs time in training and in reading."""
@@ -82,12 +83,15 @@ def stated(label: str, shown: Container[str], rng: np.random.Generator) -> str:
 
     ``shown`` holds the labels of the image: they decide whether a lung is clear and the heart enlarged.
     """
-    side, name = _split(label)
-    wordings = _STATED.get(name, ())
+    name = name_of(label)
+    wordings: tuple[str, ...]
+    side = label.removesuffix(name).strip()
     if name == "lung":
-        wordings = _ABNORMAL if any(f"{side} {each}" in shown for each, term in TERMS.items() if term.kind == "finding") else _CLEAR
+        wordings = _ABNORMAL if any(f"{side} {each}" in shown for each in TERMS if each != "lung") else _CLEAR
     elif name == "heart" and "cardiomegaly" in shown:
         wordings = _ENLARGED
+    else:
+        wordings = _STATED[name]
     return _draw(wordings, rng).format(side=side, Side=side.capitalize())
 
 
@@ -109,10 +113,5 @@ def denied(name: str, rng: np.random.Generator) -> str:
 
 def observed(region: str, labels: Sequence[str]) -> str:
     """The last words of a step of the reasoning."""
-    found = any(TERMS[_split(label)[1]].kind == "finding" for label in labels)
+    found = any(is_finding(label) for label in labels)
     return _OBSERVED.get(region, "abnormal." if found else "normal.")
-
-
-def _split(label: str) -> tuple[str, str]:
-    side, _, name = label.partition(" ")
-    return (side, name) if side in ("right", "left") else ("", label)
