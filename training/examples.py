@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -17,8 +18,8 @@ from training.augment import AIR_HU, moved, regreyed
 from training.data.cases import Case
 from training.data.reports import answer
 from training.packing import IGNORED, Sample
-from training.parts import PARTS, is_finding, part_index
-from training.stages import Augmentation
+from training.parts import LABELS, PARTS, is_finding, part_index
+from training.stages import Augmentation, Weights
 
 TOUCHED = 20.0
 """A twentieth of an image token is enough for a finding to count as there."""
@@ -40,49 +41,116 @@ def varied(case: Case, how: Augmentation, rng: np.random.Generator) -> tuple[NDA
     return regreyed(there, case.kind, how, rng), dict(zip(case.masks, seen, strict=True))
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """One variation of a case, on its way into the model.
+
+    Attributes:
+        channels: (channel, row, column) as the model sees them, 0 to 255.
+        masks: (row, column) in source pixels, by label; what is not in view is missing.
+    """
+
+    channels: NDArray[np.uint8]
+    masks: dict[str, NDArray[np.bool_]]
+
+
+@dataclass(frozen=True, eq=False)
+class Pictures:
+    """Pictures without text: for the vision tower, the segmenter, or both.
+
+    Attributes:
+        pixel_values: [picture x patch, pixel] the language model's pictures, or None.
+        coverage: [picture x token, part], what they show.
+        segmenter_pixels: [N, 3, S, S] the segmenter's pictures, or None.
+        masks: [K, M, M] everything that is to be seen in them.
+        mask_images: [K] which picture mask k lies on.
+        mask_labels: [K] index in :data:`training.parts.LABELS`.
+        names: the cases in order.
+    """
+
+    pixel_values: torch.Tensor | None
+    coverage: torch.Tensor | None
+    segmenter_pixels: torch.Tensor | None
+    masks: torch.Tensor
+    mask_images: torch.Tensor
+    mask_labels: torch.Tensor
+    names: tuple[str, ...]
+
+
 class Encoder:
-    """Turns cases into samples for one model."""
+    """Turns cases into what one model learns from. What a stage does not use is not computed."""
 
     def __init__(self, model: UnifiedModel, language: Language, how: Augmentation) -> None:
         self.model, self.language, self.how = model, language, how
         self.side = 2 * model.config.mask_size
 
-    def __call__(self, case: Case, rng: np.random.Generator) -> Sample:
-        """Encode one case; the wording of its report, too, is drawn from ``rng``."""
-        image, masks = varied(case, self.how, rng)
-        config = self.model.config
-        shape = (image.shape[0], image.shape[1])
-        channels = windowed(image, case.kind)
-        letterbox = Letterbox.fit(shape, config.image_size)
-        boxes = {label: letterbox.box_to_model(box_of(mask)) for label, mask in masks.items() if mask.any()}
-        covered = {label: letterbox.mask_to_model(masks[label], self.side) for label in boxes}
+    def sample(self, case: Case, rng: np.random.Generator, weights: Weights) -> Sample:
+        """One case with its report; the wording, too, is drawn from ``rng``."""
+        seen = self._seen(case, rng)
+        letterbox = self._letterbox(seen)
+        boxes = {label: letterbox.box_to_model(box_of(mask)) for label, mask in seen.masks.items()}
         text, marked = answer(case, boxes, rng)
-        asked = prompt_ids(self.language, config.visual_tokens, QUERIES[case.kind])
+        asked = prompt_ids(self.language, self.model.config.visual_tokens, QUERIES[case.kind])
         said = answer_ids(self.language, text)
         ids = torch.tensor(asked + said)
         labels = ids.clone()
         labels[: len(asked)] = IGNORED
+        segmented = bool(weights.masks and marked)
         return Sample(
             input_ids=ids,
             labels=labels,
             position_ids=self.model.positions(ids)[1:],
-            pixel_values=torch.from_numpy(mllm_input(letterbox.image(channels))),
-            segmenter_pixels=torch.from_numpy(segmenter_input(Letterbox.fit(shape, config.segmenter_size).image(channels))),
-            masks=torch.from_numpy(np.stack([covered[label] for label in marked])) if marked else torch.zeros(0, self.side, self.side),
-            coverage=torch.from_numpy(self._coverage(covered)),
+            pixel_values=self._patches(seen),
+            segmenter_pixels=self._segmenter_pixels(seen) if segmented else None,
+            masks=torch.from_numpy(self._covered(seen, marked, self.side)) if segmented else None,
+            coverage=self._coverage(seen) if weights.coverage else None,
             name=case.name,
         )
 
-    def _coverage(self, covered: dict[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    def pictures(self, cases: Sequence[Case], draws: Sequence[np.random.Generator], weights: Weights) -> Pictures:
+        """Many cases without text."""
+        seen = [self._seen(case, rng) for case, rng in zip(cases, draws, strict=True)]
+        places = [(number, label) for number, each in enumerate(seen) for label in each.masks if weights.masks]
+        masks = [self._covered(each, list(each.masks), self.side) for each in seen if weights.masks]
+        return Pictures(
+            pixel_values=torch.cat([self._patches(each) for each in seen]) if weights.coverage else None,
+            coverage=torch.cat([self._coverage(each) for each in seen]) if weights.coverage else None,
+            segmenter_pixels=torch.stack([self._segmenter_pixels(each) for each in seen]) if weights.masks else None,
+            masks=torch.from_numpy(np.concatenate(masks)) if masks else torch.zeros(0, self.side, self.side),
+            mask_images=torch.tensor([number for number, _ in places], dtype=torch.long),
+            mask_labels=torch.tensor([LABELS.index(label) for _, label in places], dtype=torch.long),
+            names=tuple(case.name for case in cases),
+        )
+
+    def _seen(self, case: Case, rng: np.random.Generator) -> Seen:
+        image, masks = varied(case, self.how, rng)
+        return Seen(windowed(image, case.kind), {label: mask for label, mask in masks.items() if mask.any()})
+
+    def _letterbox(self, seen: Seen, size: int | None = None) -> Letterbox:
+        _, rows, columns = seen.channels.shape
+        return Letterbox.fit((rows, columns), size or self.model.config.image_size)
+
+    def _patches(self, seen: Seen) -> torch.Tensor:
+        return torch.from_numpy(mllm_input(self._letterbox(seen).image(seen.channels)))
+
+    def _segmenter_pixels(self, seen: Seen) -> torch.Tensor:
+        return torch.from_numpy(segmenter_input(self._letterbox(seen, self.model.config.segmenter_size).image(seen.channels)))
+
+    def _covered(self, seen: Seen, labels: Sequence[str], side: int) -> NDArray[np.float32]:
+        """[label, side, side]: which part of each cell the label's mask covers."""
+        if not labels:
+            return np.zeros((0, side, side), np.float32)
+        return self._letterbox(seen).mask_to_model(np.stack([seen.masks[label] for label in labels]), side)
+
+    def _coverage(self, seen: Seen) -> torch.Tensor:
         """[image tokens, parts]: the covered share of each token; for a finding, which may be small, whether it is touched at all."""
         tokens = round(self.model.config.visual_tokens**0.5)
         coverage = np.zeros((len(PARTS), tokens, tokens), np.float32)
-        for label, cells in covered.items():
-            share = cells.reshape(tokens, self.side // tokens, tokens, self.side // tokens).mean((1, 3))
+        for label, share in zip(seen.masks, self._covered(seen, list(seen.masks), tokens), strict=True):
             if is_finding(label):
                 share = np.clip(share * TOUCHED, 0, 1)
             np.maximum(coverage[part_index(label)], share, out=coverage[part_index(label)])
-        return coverage.reshape(len(PARTS), -1).T.copy()
+        return torch.from_numpy(coverage.reshape(len(PARTS), -1).T.copy())
 
 
 def texts(cases: Sequence[Case], seed: int) -> Iterator[str]:

@@ -7,7 +7,7 @@ restart at 0 (the model's ``cpu_varlen`` attention finds the borders there). Wha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -74,7 +74,7 @@ class Sample:
         position_ids: [3, T] M-RoPE positions (time, height, width).
         pixel_values: [patches, patch values] the language model's image, or None for a text.
         segmenter_pixels: [3, S, S] the segmenter's image, or None where nothing is segmented.
-        masks: [k, M, M] one mask per ``[SEG]``, 0 or 1, in the order of the text.
+        masks: [k, M, M] one mask per ``[SEG]``, 0 to 1, in the order of the text; None where masks are not learned.
         coverage: [image tokens, parts] what share of each image token each part covers, for the auxiliary loss.
         name: which case it comes from.
     """
@@ -84,14 +84,14 @@ class Sample:
     position_ids: Tensor
     pixel_values: Tensor | None = None
     segmenter_pixels: Tensor | None = None
-    masks: Tensor = field(default_factory=lambda: torch.zeros(0, 1, 1))
+    masks: Tensor | None = None
     coverage: Tensor | None = None
     name: str = ""
 
     @property
     def whole(self) -> bool:
         """Whether it may not be cut."""
-        return self.pixel_values is not None or len(self.masks) > 0
+        return self.pixel_values is not None or self.masks is not None
 
     def cut(self, piece: Piece) -> Sample:
         """The piece of a text sample as a sample of its own."""
@@ -142,14 +142,19 @@ def join(samples: Sequence[Sample], seg_token: int) -> Row:
     """
     places: list[int] = []
     images: list[int] = []
-    segmented = [sample for sample in samples if sample.segmenter_pixels is not None and len(sample.masks)]
+    pixels: list[Tensor] = []
+    masks: list[Tensor] = []
     start = 0
     for sample in samples:
-        at = torch.nonzero(sample.input_ids == seg_token).flatten().tolist()
-        if len(at) != len(sample.masks):
-            raise ValueError(f"Sample {sample.name!r} has {len(at)} [SEG] tokens and {len(sample.masks)} masks.")
-        places += [start + token for token in at]
-        images += [position for position, other in enumerate(segmented) if other is sample for _ in at]
+        if sample.masks is not None:
+            at = torch.nonzero(sample.input_ids == seg_token).flatten().tolist()
+            if len(at) != len(sample.masks):
+                raise ValueError(f"Sample {sample.name!r} has {len(at)} [SEG] tokens and {len(sample.masks)} masks.")
+            if at and sample.segmenter_pixels is not None:
+                places += [start + token for token in at]
+                images += [len(pixels)] * len(at)
+                pixels.append(sample.segmenter_pixels)
+                masks.append(sample.masks)
         start += len(sample.input_ids)
     labels = [sample.labels.clone() for sample in samples]
     for label in labels:
@@ -162,8 +167,8 @@ def join(samples: Sequence[Sample], seg_token: int) -> Row:
         labels=torch.cat(labels)[None],
         position_ids=torch.cat([text[None], torch.cat([sample.position_ids for sample in samples], 1)])[:, None],
         pixel_values=_cat([sample.pixel_values for sample in seen]),
-        segmenter_pixels=torch.stack([sample.segmenter_pixels for sample in segmented]) if segmented else torch.zeros(0, 3, 1, 1),
-        masks=torch.cat([sample.masks for sample in segmented]) if segmented else torch.zeros(0, 1, 1),
+        segmenter_pixels=torch.stack(pixels) if pixels else torch.zeros(0, 3, 1, 1),
+        masks=torch.cat(masks) if masks else torch.zeros(0, 1, 1),
         mask_places=places_2d,
         mask_images=torch.tensor(images, dtype=torch.long),
         coverage=_cat([sample.coverage for sample in seen]),

@@ -10,6 +10,9 @@ PARTS = ("right lung", "left lung", *(name for name in TERMS if name != "lung"))
 POSITIVE = tuple(8.0 if name in TERMS and TERMS[name].kind == "finding" else 1.0 for name in PARTS)
 """How much more the coverage loss counts the image tokens that a part lies on: findings are rare and small."""
 
+LABELS = tuple(label for name, term in TERMS.items() for label in ((f"right {name}", f"left {name}") if term.paired else (name,)))
+"""All that a mask can show, with its side where it has one."""
+
 
 def name_of(label: str) -> str:
     """The term of a label, without its side."""

@@ -59,6 +59,9 @@ class Stage(Checked):
     Attributes:
         name: what it is called in the log.
         steps: optimizer steps, one packed row each.
+        minutes: wall-clock time; with ``steps``, whichever comes first ends the stage. Both survive a resume, but only steps are exact.
+        images: 0, or the pictures of one step of a stage without any text: the vision tower learns from the coverage loss, and the
+            segmenter from prompts that are learned for each label and thrown away afterwards.
         learning_rates: peak rate of every part that learns; a part that is not named is frozen.
         weights: of the losses.
         warmup_steps: steps of linear warm-up; after them the rate follows a cosine down to ``final_rate`` of the peak.
@@ -69,7 +72,9 @@ class Stage(Checked):
     """
 
     name: str
-    steps: int = Field(gt=0)
+    steps: int | None = Field(None, gt=0)
+    minutes: float | None = Field(None, gt=0)
+    images: int = Field(0, ge=0)
     learning_rates: dict[Part, Rate]
     weights: Weights = Weights()
     warmup_steps: int = Field(0, ge=0)
@@ -88,16 +93,27 @@ class Stage(Checked):
             raise ValueError(
                 f"Stage {self.name!r} trains {sorted(masked)} without a mask loss: set weights.dice or weights.mask_cross_entropy."
             )
+        if self.steps is None and self.minutes is None:
+            raise ValueError(f"Stage {self.name!r} has no end: set steps or minutes.")
+        if self.images and (self.weights.token or self.cached_rows or {"language", "projector"} & set(self.learning_rates)):
+            raise ValueError(
+                f"Stage {self.name!r} has pictures without text: set weights.token and cached_rows to 0, freeze language and projector."
+            )
+        if self.images and not self.weights.masks and not self.weights.coverage:
+            raise ValueError(f"Stage {self.name!r} has pictures without text and no loss for them: set weights.coverage or weights.dice.")
         if self.cached_rows and spoken:
             raise ValueError(f"Stage {self.name!r} caches [SEG] states while {sorted(spoken)} change: freeze them or set cached_rows to 0.")
         return self
 
-    def rate(self, step: int) -> float:
-        """Share of the peak learning rate at ``step`` (counted from 0)."""
+    def share(self, step: int, seconds: float) -> float:
+        """How much of the stage is done after ``step`` steps in ``seconds``; 1 or more ends it."""
+        return max(step / self.steps if self.steps else 0.0, seconds / (60 * self.minutes) if self.minutes else 0.0)
+
+    def rate(self, step: int, share: float) -> float:
+        """Share of the peak learning rate at ``step`` (counted from 0), when ``share`` of the stage is done."""
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps
-        done = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps)
-        return self.final_rate + (1 - self.final_rate) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+        return self.final_rate + (1 - self.final_rate) * 0.5 * (1 + math.cos(math.pi * min(1.0, share)))
 
     def scaled(self, tensor: torch.Tensor, point: HookPoint) -> torch.Tensor:
         """``tensor``, its gradient scaled where this stage scales at ``point``."""
@@ -126,7 +142,9 @@ class Config(Checked):
     """A whole training run.
 
     Attributes:
-        model: a size of ``ai_engine.model.config``, or a folder with weights to start from.
+        model: a size of ``ai_engine.model.config``, with random weights.
+        start: instead, or for a part of it, finished runs (or folders of weights) to start from: ``mllm`` also gives projector, tokenizer
+            and size, ``segmenter`` may come from another run of the same size.
         seed: of everything drawn at random.
         threads: CPU threads.
         row_tokens: tokens of a packed row, that is of one optimizer step.
@@ -137,7 +155,8 @@ class Config(Checked):
         stages: in order.
     """
 
-    model: str
+    model: str | None = None
+    start: dict[Literal["mllm", "segmenter"], Path] = {}
     seed: int = 0
     threads: int = Field(2, gt=0)
     row_tokens: int = Field(2560, gt=0)
@@ -150,11 +169,20 @@ class Config(Checked):
     augmentation: Augmentation = Augmentation()
     stages: tuple[Stage, ...] = Field(min_length=1)
 
+    @model_validator(mode="after")
+    def _begins(self) -> Self:
+        if (self.model is None) == ("mllm" not in self.start):
+            raise ValueError("Name either a model (a size, from nothing) or start.mllm (a folder to start from).")
+        return self
+
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """Parse a YAML file; ``ValueError`` names every field that is wrong."""
+    def read(cls, path: Path, start: Path | None = None) -> Self:
+        """Parse a YAML file; ``ValueError`` names every field that is wrong. ``start`` replaces what the file says of where to begin."""
         try:
-            return cls.model_validate(yaml.safe_load(path.read_text()))
+            settings = yaml.safe_load(path.read_text())
+            if start and isinstance(settings, dict):
+                settings |= {"model": None, "start": {"mllm": start}}
+            return cls.model_validate(settings)
         except (ValidationError, yaml.YAMLError) as error:
             raise ValueError(f"{path} is not a training configuration: {error}") from error
 

@@ -11,8 +11,10 @@ from tests.training.phantom import SIDE, chest, with_nodule
 from training.augment import moved
 from training.examples import Encoder, texts, varied
 from training.packing import IGNORED
-from training.parts import PARTS
-from training.stages import Augmentation
+from training.parts import LABELS, PARTS
+from training.stages import Augmentation, Weights
+
+EVERYTHING = Weights(token=1, dice=2, mask_cross_entropy=1, coverage=1)
 
 
 def test_image_and_masks_move_together() -> None:
@@ -48,19 +50,20 @@ def encoder() -> Encoder:
 
 
 def test_an_example_has_a_mask_for_every_seg_token_and_supervises_the_answer_only(encoder: Encoder) -> None:
-    sample = encoder(with_nodule(40, 66), np.random.default_rng(0))
+    sample = encoder.sample(with_nodule(40, 66), np.random.default_rng(0), EVERYTHING)
     marks = int((sample.input_ids == encoder.language.seg).sum())
+    assert sample.masks is not None
     assert marks == len(sample.masks) == 4
     supervised = sample.labels != IGNORED
     assert torch.equal(sample.labels[supervised], sample.input_ids[supervised])
     answer = encoder.language.decode(sample.input_ids[supervised].tolist())
     assert answer.startswith("<think>")
-    assert "nodule [SEG]" in answer
+    assert "eft nodule" in answer
     assert not supervised[: int(torch.nonzero(sample.input_ids == encoder.language.image).max()) + 1].any()
 
 
 def test_coverage_says_which_image_tokens_a_part_lies_on(encoder: Encoder) -> None:
-    sample = encoder(with_nodule(40, 66), np.random.default_rng(0))
+    sample = encoder.sample(with_nodule(40, 66), np.random.default_rng(0), EVERYTHING)
     assert sample.coverage is not None
     grid = sample.coverage.reshape(4, 4, len(PARTS))
     assert grid[:, :2, PARTS.index("right lung")].sum() > 3 * grid[:, 2:, PARTS.index("right lung")].sum()
@@ -70,9 +73,42 @@ def test_coverage_says_which_image_tokens_a_part_lies_on(encoder: Encoder) -> No
 
 
 def test_the_same_draw_gives_the_same_example(encoder: Encoder) -> None:
-    one, other = (encoder(chest(2), np.random.default_rng(5)) for _ in range(2))
+    one, other = (encoder.sample(chest(2), np.random.default_rng(5), EVERYTHING) for _ in range(2))
     assert torch.equal(one.input_ids, other.input_ids)
+    assert one.masks is not None
+    assert other.masks is not None
     assert torch.equal(one.masks, other.masks)
     assert one.pixel_values is not None
     assert other.pixel_values is not None
     assert torch.equal(one.pixel_values, other.pixel_values)
+
+
+def test_a_stage_without_masks_or_coverage_computes_neither(encoder: Encoder) -> None:
+    sample = encoder.sample(with_nodule(40, 66), np.random.default_rng(0), Weights(token=1, dice=0, mask_cross_entropy=0))
+    assert (sample.segmenter_pixels, sample.masks, sample.coverage) == (None, None, None)
+    whole = encoder.sample(with_nodule(40, 66), np.random.default_rng(0), EVERYTHING)
+    assert torch.equal(sample.input_ids, whole.input_ids)
+
+
+def test_pictures_hold_a_mask_for_everything_that_is_to_be_seen_and_for_nothing_else(encoder: Encoder) -> None:
+    cases = [chest(1), with_nodule(40, 66)]
+    weights = Weights(token=0, dice=1, mask_cross_entropy=1, coverage=1)
+    pictures = encoder.pictures(cases, [np.random.default_rng(seed) for seed in range(2)], weights)
+    shown = [(int(image), LABELS[label]) for image, label in zip(pictures.mask_images, pictures.mask_labels, strict=True)]
+    assert sorted(shown) == sorted((number, label) for number, case in enumerate(cases) for label in case.masks)
+    assert all(mask.max() > 0 for mask in pictures.masks)
+    assert pictures.segmenter_pixels is not None
+    assert pictures.segmenter_pixels.shape == (2, 3, TINY.segmenter_size, TINY.segmenter_size)
+    assert pictures.coverage is not None
+    assert pictures.coverage.shape == (2 * TINY.visual_tokens, len(PARTS))
+
+
+def test_pictures_show_what_a_sample_of_the_same_draw_shows(encoder: Encoder) -> None:
+    sample = encoder.sample(with_nodule(40, 66), np.random.default_rng(3), EVERYTHING)
+    pictures = encoder.pictures([with_nodule(40, 66)], [np.random.default_rng(3)], Weights(token=0, coverage=1))
+    assert sample.pixel_values is not None
+    assert pictures.pixel_values is not None
+    assert torch.equal(sample.pixel_values, pictures.pixel_values)
+    assert sample.segmenter_pixels is not None
+    assert pictures.segmenter_pixels is not None
+    assert torch.equal(sample.segmenter_pixels, pictures.segmenter_pixels[0])

@@ -2,13 +2,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from torch import nn
 
 from ai_engine.model.language import Language
 from ai_engine.model.unified import UnifiedModel
-from training.joint import cached, mask_losses, row_losses, total
+from training.joint import Scaffold, cached, mask_losses, row_losses, total
 from training.packing import Sample, join
-from training.parts import PARTS
 from training.stages import Config as TrainingConfig
 from training.stages import Stage, Weights, freeze, optimizer, part_of
 
@@ -23,18 +21,18 @@ def stage(rates: dict[str, float] | None = None, **changes: object) -> Stage:
 
 
 @pytest.fixture
-def head(model: UnifiedModel) -> nn.Linear:
-    return nn.Linear(model.config.text.hidden_size, len(PARTS))
+def scaffold(model: UnifiedModel) -> Scaffold:
+    return Scaffold(model.config)
 
 
 def test_packed_and_single_samples_give_the_same_losses_and_masks(
-    model: UnifiedModel, language: Language, head: nn.Linear, make_sample: Callable[..., Sample]
+    model: UnifiedModel, language: Language, scaffold: Scaffold, make_sample: Callable[..., Sample]
 ) -> None:
     samples = [make_sample(text, seed) for seed, text in enumerate(MIXED)]
-    packed = row_losses(model, head, join(samples, language.seg), stage())
-    single = [row_losses(model, head, join([sample], language.seg), stage()) for sample in samples]
+    packed = row_losses(model, scaffold, join(samples, language.seg), stage())
+    single = [row_losses(model, scaffold, join([sample], language.seg), stage()) for sample in samples]
     tokens = [int((sample.labels != -100).sum()) for sample in samples]
-    masks = [len(sample.masks) for sample in samples]
+    masks = [text.count("[SEG]") for text in MIXED]
     for name, counts in (("token", tokens), ("dice", masks), ("mask_cross_entropy", masks)):
         mean = sum(losses[name].detach() * count for losses, count in zip(single, counts, strict=True) if count) / sum(counts)
         assert packed[name].item() == pytest.approx(mean.item(), abs=1e-4), name
@@ -63,13 +61,13 @@ def spoken_gradient(model: UnifiedModel, losses_of: Callable[[Stage], dict[str, 
 
 
 def test_the_mask_gradient_into_the_language_model_is_scaled(
-    model: UnifiedModel, language: Language, head: nn.Linear, make_sample: Callable[..., Sample]
+    model: UnifiedModel, language: Language, scaffold: Scaffold, make_sample: Callable[..., Sample]
 ) -> None:
     row = join([make_sample(MIXED[2])], language.seg)
 
     def gradient(weights: Weights, factor: float, at: str = "seg_state") -> torch.Tensor:
         wanted = stage(SPOKEN, weights=weights, mask_gradient_scale=factor, mask_gradient_at=at)
-        return spoken_gradient(model, lambda chosen: row_losses(model, head, row, chosen), wanted)
+        return spoken_gradient(model, lambda chosen: row_losses(model, scaffold, row, chosen), wanted)
 
     token_only = gradient(Weights(token=1, dice=0, mask_cross_entropy=0), 1.0)
     both = Weights(token=1, dice=2, mask_cross_entropy=1)
@@ -84,14 +82,14 @@ def test_the_mask_gradient_into_the_language_model_is_scaled(
 
 
 def test_the_projector_and_the_segmenter_learn_at_full_size_while_the_gradient_is_scaled(
-    model: UnifiedModel, language: Language, head: nn.Linear, make_sample: Callable[..., Sample]
+    model: UnifiedModel, language: Language, scaffold: Scaffold, make_sample: Callable[..., Sample]
 ) -> None:
     row = join([make_sample(MIXED[1])], language.seg)
     norms = []
     for factor in (1.0, 0.001):
         wanted = stage(mask_gradient_scale=factor)
         groups = freeze(model, wanted)
-        total(row_losses(model, head, row, wanted), wanted.weights).backward()
+        total(row_losses(model, scaffold, row, wanted), wanted.weights).backward()
         norms.append(
             [torch.stack([p.grad.norm() for p in groups[part] if p.grad is not None]).norm() for part in ("projector", "segmenter")]
         )
@@ -108,7 +106,12 @@ def test_the_projector_and_the_segmenter_learn_at_full_size_while_the_gradient_i
     ],
 )
 def test_a_stage_changes_its_own_parts_and_leaves_the_others_bit_identical(
-    parts: tuple[str, ...], cached_rows: int, model: UnifiedModel, language: Language, head: nn.Linear, make_sample: Callable[..., Sample]
+    parts: tuple[str, ...],
+    cached_rows: int,
+    model: UnifiedModel,
+    language: Language,
+    scaffold: Scaffold,
+    make_sample: Callable[..., Sample],
 ) -> None:
     row = join([make_sample(text, seed) for seed, text in enumerate(MIXED)], language.seg)
     masks = "segmenter" in parts
@@ -119,7 +122,7 @@ def test_a_stage_changes_its_own_parts_and_leaves_the_others_bit_identical(
     for block in steps.param_groups:
         block["lr"] = 1e-3
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    losses = mask_losses(model, cached(model, row), wanted) if cached_rows else row_losses(model, head, row, wanted)
+    losses = mask_losses(model, cached(model, row), wanted) if cached_rows else row_losses(model, scaffold, row, wanted)
     total(losses, wanted.weights).backward()
     steps.step()
     changed = {part_of(name) for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}

@@ -14,7 +14,7 @@ def test_configurations_are_shipped() -> None:
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_every_shipped_configuration_parses(path: Path) -> None:
     config = Config.read(path)
-    assert sum(stage.steps for stage in config.stages) > 0
+    assert all(stage.share(0, 0.0) == 0 for stage in config.stages)
 
 
 def test_the_small_configuration_keeps_the_papers_scale_weights_and_freezing() -> None:
@@ -36,6 +36,9 @@ def test_the_small_configuration_keeps_the_papers_scale_weights_and_freezing() -
         ("model: tiny\nstages: [{name: a, steps: 1, learning_rates: {}}]", "trains nothing"),
         ("model: tiny\nstages: [{name: a, steps: 1, learning_rates: {language: 1.0e-4}, cached_rows: 5}]", "freeze them"),
         ("model: tiny\nstages: [{name: a, steps: 1, learning_rates: {segmenter: 1}, weights: {dice: 0, mask_cross_entropy: 0}}]", "dice"),
+        ("model: tiny\nstages: [{name: a, learning_rates: {language: 1.0e-4}}]", "set steps or minutes"),
+        ("model: tiny\nstages: [{name: a, steps: 1, images: 4, learning_rates: {vision: 1.0e-4}}]", "pictures without text"),
+        ("stages: [{name: a, steps: 1, learning_rates: {language: 1.0e-4}}]", "start.mllm"),
         ("model: [unclosed", "not a training configuration"),
     ],
 )
@@ -48,7 +51,20 @@ def test_a_wrong_configuration_says_what_is_wrong(tmp_path: Path, text: str, say
 
 def test_the_rate_warms_up_and_then_falls_to_its_final_share() -> None:
     stage = Stage(name="a", steps=100, learning_rates={"language": 1e-3}, warmup_steps=10, final_rate=0.1)
-    rates = [stage.rate(step) for step in range(100)]
+    rates = [stage.rate(step, stage.share(step, 0.0)) for step in range(100)]
     assert rates[:10] == pytest.approx([(step + 1) / 10 for step in range(10)])
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] == pytest.approx(0.1, abs=0.01)
+
+
+def test_minutes_end_a_stage_and_set_its_rate_whatever_number_of_steps_was_reached() -> None:
+    stage = Stage(name="a", minutes=2, learning_rates={"language": 1e-3}, final_rate=0.1)
+    assert stage.share(7, 60.0) == pytest.approx(0.5)
+    assert stage.rate(7, 0.5) == pytest.approx(0.55)
+    assert stage.share(7, 120.0) >= 1
+
+
+def test_steps_cap_a_stage_that_has_minutes_too() -> None:
+    stage = Stage(name="a", minutes=10, steps=20, learning_rates={"language": 1e-3})
+    assert stage.share(20, 1.0) == 1
+    assert stage.share(1, 600.0) == 1
