@@ -1,0 +1,1 @@
+"""What is measured on images with a known truth, and how."""

@@ -1,0 +1,105 @@
+"""Are the sentences true, and is what is true said? After RadFact (Bannur et al. 2024), by rules instead of a language model.
+
+A sentence makes a claim: a finding is there (on a side), is not there, or a structure is normal or not. The truth of an image decides it.
+Precision is the share of claims that are true; recall the share of the image's facts that some claim states; a true claim that points
+somewhere is also grounded where its box lies on the true one (intersection over union of at least a half).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from ai_engine.consistency import pixels_of
+from radiology.finding import Presence, Side
+from radiology.terms import TERMS
+from training.evaluation.counts import share
+from training.evaluation.overlap import box_iou, box_of
+from training.evaluation.shown import Shown
+from training.evaluation.truth import SIDES, Truth
+
+GROUNDED = 0.5
+WITHIN = {
+    "lung": ("nodule", "mass", "consolidation", "ground glass opacity"),
+    "heart": ("cardiomegaly",),
+}
+"""The findings that a structure is not normal with; of other structures no sentence about normality is judged."""
+_ILL = re.compile(r"\b(?:abnormal|not clear|not normal|enlarged)\b", re.IGNORECASE)
+_WELL = re.compile(r"\b(?:clear|normal|unremarkable|no focal)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something that is so or is not so: ``names`` (one of them) on ``side`` (None: anywhere)."""
+
+    names: tuple[str, ...]
+    side: Side | None
+    there: bool
+
+    def holds(self, truth: Truth) -> bool | None:
+        """Whether it is so; None where the truth does not say."""
+        known = truth.shows(self.names)
+        if known is None:
+            return None
+        seen = known if self.side is None or not known else bool(truth.where(self.names, self.side).any())
+        return seen is self.there
+
+
+def claims(shown: Shown) -> Iterator[tuple[Fact, bool | None]]:
+    """The claims of what is shown, and whether the place that each points at is the true one (None: it points nowhere)."""
+    for statement in shown.statements:
+        sentence = statement.sentence
+        term = TERMS.get(sentence.name)
+        if term is None or sentence.presence is Presence.UNDETERMINED:
+            continue
+        if term.kind != "structure":
+            names: tuple[str, ...] = (sentence.name,)
+            there = sentence.presence is Presence.PRESENT
+        elif sentence.name in WITHIN and (_ILL.search(sentence.text) or _WELL.search(sentence.text)):
+            names, there = WITHIN[sentence.name], _ILL.search(sentence.text) is not None
+        else:
+            continue
+        for side in SIDES if sentence.side is Side.BILATERAL else (sentence.side,):
+            fact = Fact(names, side if term.paired else None, there)
+            places = [place for place in sentence.places if (place.side or sentence.side) in (side, Side.BILATERAL, None)]
+            true_box = box_of(shown.truth.where((sentence.name,), side))
+            boxes = [box_of(pixels_of(place, shown.truth.shape)) for place in places]
+            yield fact, any(box_iou(box, true_box) >= GROUNDED for box in boxes) if boxes else None
+
+
+def facts_of(truth: Truth) -> list[Fact]:
+    """What a report on this image should say: each finding that is there, by side, and each that is known not to be there."""
+    facts = []
+    for name in sorted(truth.judged):
+        if TERMS[name].kind != "finding":
+            continue
+        sides = [side for side in SIDES if truth.where((name,), side).any()] if TERMS[name].paired else []
+        facts += [Fact((name,), side, True) for side in sides] or [Fact((name,), None, bool(truth.shows((name,))))]
+    return facts
+
+
+def radfact(shown: Iterable[Shown]) -> dict[str, float | int | None]:
+    """Precision, recall, their F1, and the grounded share of the true claims that point somewhere, over all images together."""
+    true, judged, grounded, pointing, stated, facts = 0, 0, 0, 0, 0, 0
+    for each in shown:
+        made = [(fact, place) for fact, place in claims(each) if fact.holds(each.truth) is not None]
+        held = [(fact, place) for fact, place in made if fact.holds(each.truth)]
+        known = facts_of(each.truth)
+        true, judged = true + len(held), judged + len(made)
+        pointing += sum(place is not None for _, place in held)
+        grounded += sum(place is True for _, place in held)
+        said = {fact for fact, _ in held}
+        stated += sum(fact in said for fact in known)
+        facts += len(known)
+    precision, recall = share(true, judged), share(stated, facts)
+    both = None if precision is None or recall is None else share(2 * precision * recall, precision + recall)
+    return {
+        "precision": precision,
+        "recall": recall,
+        "f1": both,
+        "grounded": share(grounded, pointing),
+        "claims": judged,
+        "facts": facts,
+        "pointing": pointing,
+    }
