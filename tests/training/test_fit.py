@@ -9,9 +9,9 @@ from ai_engine.model.config import TINY
 from ai_engine.model.language import Language
 from ai_engine.model.weights import load_weights
 from tests.training.phantom import chest
+from training.evaluation.overlap import dice
 from training.examples import texts
 from training.fit import Run, begin, train, write
-from training.scores import dice
 from training.stages import Augmentation, Config
 
 STILL = Augmentation(zoom=0, shift=0, turn_degrees=0, contrast=0, noise=0)
