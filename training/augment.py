@@ -1,19 +1,22 @@
-"""Variation of a training image each time it is seen: field, angle and greys. Never mirrored, so that sides stay true."""
+"""Variation of a training image each time it is seen: field, angle, shape and greys. Never mirrored, so that sides stay true."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from PIL import Image
 from scipy.ndimage import gaussian_filter
+from torch.nn import functional
 
 from ai_engine.model.images import Kind
 from training.stages import Augmentation
 
 AIR_HU = -1000.0
 """What lies outside the field of a turned or shrunken CT slice."""
+_BENDS = 5
+"""Points along each side that are displaced by themselves when an image is bent."""
 _NOISE = np.random.default_rng(0).standard_normal(1 << 20, np.float32)
 """Noise to cut from, since drawing it anew for every image costs as much as the rest of the greys."""
 
@@ -21,23 +24,31 @@ _NOISE = np.random.default_rng(0).standard_normal(1 << 20, np.float32)
 def moved(
     image: NDArray[np.float32], masks: NDArray[np.bool_], outside: float, how: Augmentation, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Zoom, shift and turn image (row, column) and masks (mask, row, column) alike; ``outside`` fills what comes into view."""
+    """Zoom, stretch, shift, turn and bend image (row, column) and masks (mask, row, column) alike; ``outside`` fills what comes into view."""
     zoom = 1 + rng.uniform(-how.zoom, how.zoom)
+    stretch = math.exp(rng.uniform(-how.stretch, how.stretch) / 2)
     angle = math.radians(rng.uniform(-how.turn_degrees, how.turn_degrees))
-    right, down = rng.uniform(-how.shift, how.shift, 2)
+    right, down = 2 * rng.uniform(-how.shift, how.shift, 2)
     rows, columns = image.shape
-    cosine, sine = zoom * math.cos(angle), zoom * math.sin(angle)
-    # Where each pixel of the new image comes from: a turn about the middle, in whole pixels so that proportions stay.
-    from_column = (cosine, -sine, columns / 2 * (1 - cosine) + rows / 2 * sine + right * columns)
-    from_row = (sine, cosine, rows / 2 * (1 - cosine) - columns / 2 * sine + down * rows)
-    coefficients = (*from_column, *from_row)
-
-    def transformed(plane: Image.Image, how_sampled: Image.Resampling, fill: float) -> Image.Image:
-        return plane.transform((columns, rows), Image.Transform.AFFINE, coefficients, how_sampled, fillcolor=fill)
-
-    there = np.asarray(transformed(Image.fromarray(image), Image.Resampling.BILINEAR, outside), np.float32)
-    seen = [np.asarray(transformed(Image.fromarray(mask.view(np.uint8)), Image.Resampling.NEAREST, 0)) > 0 for mask in masks]
-    return there, np.stack(seen) if seen else masks
+    cosine, sine = math.cos(angle), math.sin(angle)
+    # Where each pixel of the new image comes from, in halves of the sides; the turn is one of square pixels.
+    theta = torch.tensor(
+        [
+            [zoom * stretch * cosine, -zoom * stretch * sine * rows / columns, right],
+            [zoom / stretch * sine * columns / rows, zoom / stretch * cosine, down],
+        ],
+        dtype=torch.float32,
+    )
+    grid = functional.affine_grid(theta[None], [1, 1, rows, columns], align_corners=False)
+    if how.bend:
+        bend = torch.from_numpy(rng.normal(0, 2 * how.bend, (1, 2, _BENDS, _BENDS)).astype(np.float32))
+        grid = grid + functional.interpolate(bend, (rows, columns), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
+    # Shifted so that the zeros outside become ``outside``.
+    there = functional.grid_sample(torch.from_numpy(image - outside)[None, None], grid, align_corners=False)[0, 0].numpy() + outside
+    if not len(masks):
+        return there, masks
+    seen = functional.grid_sample(torch.from_numpy(masks.astype(np.float32))[None], grid, align_corners=False)[0] > 0.5
+    return there, seen.numpy()
 
 
 def regreyed(image: NDArray[np.float32], kind: Kind, how: Augmentation, rng: np.random.Generator) -> NDArray[np.float32]:

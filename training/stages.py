@@ -125,16 +125,20 @@ class Augmentation(Checked):
 
     Attributes:
         zoom: the visible field is scaled by up to this share, either way.
+        stretch: its height against its width changes by up to this share.
+        bend: standard deviation of the displacement of single points, as a share of its side: other bodies from few patients.
         shift: and moved by up to this share of its side.
         turn_degrees: and turned by up to this angle.
         contrast: gamma and contrast vary by up to this share, brightness by half of it.
         noise: standard deviation of added noise, as a share of the grey range.
     """
 
-    zoom: float = Field(0.12, ge=0, lt=0.5)
-    shift: float = Field(0.06, ge=0, lt=0.5)
-    turn_degrees: float = Field(4.0, ge=0, lt=45)
-    contrast: float = Field(0.3, ge=0, lt=1)
+    zoom: float = Field(0.15, ge=0, lt=0.5)
+    stretch: float = Field(0.15, ge=0, lt=0.5)
+    bend: float = Field(0.012, ge=0, lt=0.1)
+    shift: float = Field(0.07, ge=0, lt=0.5)
+    turn_degrees: float = Field(5.0, ge=0, lt=45)
+    contrast: float = Field(0.35, ge=0, lt=1)
     noise: float = Field(0.02, ge=0, lt=1)
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import multiprocessing
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Literal, overload
 
@@ -25,12 +27,12 @@ from scipy import ndimage
 from ai_engine.model.images import Kind
 from training.data import drr, slices
 from training.data.scene import SIZE, Scene
-from training.data.sources import Contoured, Scan, coarser, healed, load_scan, nodule_shapes
+from training.data.sources import Contoured, Scan, coarser, extended, healed, load_scan, nodule_shapes
 
 Split = Literal["train", "held_out_scenes", "held_out_patient"]
 SHARD = 256
 PATIENTS: dict[Split, tuple[tuple[str, float], ...]] = {
-    "train": (("LIDC-IDRI-0001", 0.8), ("lung1", 0.2)),
+    "train": (("LIDC-IDRI-0001", 0.7), ("lung1", 0.3)),
     "held_out_scenes": (("LIDC-IDRI-0001", 1.0),),
     "held_out_patient": (("lung2", 1.0),),
 }
@@ -38,7 +40,7 @@ PATIENTS: dict[Split, tuple[tuple[str, float], ...]] = {
 
 ``held_out_scenes`` are new scenes of a patient that training saw; ``held_out_patient`` was never seen.
 """
-PROJECTED_SHARE = 0.67
+PROJECTED_SHARE = 0.75
 SCENES_PER_POSE = 24
 NODULES = 150
 DIAMETERS_MM = (14, 40)
@@ -170,36 +172,65 @@ def plan(train: int, held_out: int) -> list[tuple[Split, str, Kind, int]]:
     return shards
 
 
-def make(out: Path, sources: Path, train: int, held_out: int, seed: int) -> None:
-    """Make all shards that ``out`` does not hold yet. The same arguments make the same bytes."""
+@dataclass(frozen=True)
+class _Order:
+    """One shard to make."""
+
+    folder: Path
+    sources: Path
+    patient: str
+    kind: Kind
+    scenes: int
+    seed: tuple[int, int]
+
+    def make(self) -> str:
+        """Write the shard; return its hash."""
+        torch.set_num_threads(1)
+        scan = _scan(self.patient, self.kind, self.sources)
+        shapes = _shapes(drr.STEP_MM if self.kind == "projection" else scan.spacing_mm, self.sources)
+        return write_shard(
+            self.folder, list(scenes_of(scan, self.kind, self.scenes, shapes, np.random.default_rng(self.seed))), self.patient
+        )
+
+
+@cache
+def _scan(patient: str, kind: Kind, sources: Path) -> Scan:
+    if kind == "projection":
+        return extended(_scan(patient, "ct", sources))
+    return coarser(healed(load_scan(patient, sources)))
+
+
+@cache
+def _shapes(step_mm: tuple[float, float, float], sources: Path) -> list[NDArray[np.bool_]]:
+    return grown(nodule_shapes(sources, NODULES, seed=0), step_mm, np.random.default_rng(0))
+
+
+def make(out: Path, sources: Path, train: int, held_out: int, seed: int, processes: int = 1) -> None:
+    """Make all shards that ``out`` does not hold yet, several at a time. The same arguments make the same bytes."""
     out.mkdir(parents=True, exist_ok=True)
     path = out / "manifest.json"
     manifest: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"seed": seed, "shards": []}
     if manifest["seed"] != seed:
         raise SystemExit(f"{out} was made with seed {manifest['seed']}; choose another folder.")
     done = {shard["name"] for shard in manifest["shards"]}
-    nodules = nodule_shapes(sources, NODULES, seed=0)
-    scans: dict[str, Scan] = {}
-    shapes: dict[tuple[float, float, float], list[NDArray[np.bool_]]] = {}
-    with Progress() as progress:
-        shards = plan(train, held_out)
+    waiting: dict[Future[str], dict[str, Any]] = {}
+    shards = plan(train, held_out)
+    with Progress() as progress, ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         task = progress.add_task("scenes", total=sum(count for *_, count in shards))
         for number, (split, patient, kind, count) in enumerate(shards):
             name = f"{split}-{number:04d}"
-            if name not in done:
-                if patient not in scans:
-                    scans[patient] = coarser(healed(load_scan(patient, sources)))
-                step_mm = drr.STEP_MM if kind == "projection" else scans[patient].spacing_mm
-                if step_mm not in shapes:
-                    shapes[step_mm] = grown(nodules, step_mm, np.random.default_rng(0))
-                rng = np.random.default_rng([seed, number])
-                digest = write_shard(out / name, list(scenes_of(scans[patient], kind, count, shapes[step_mm], rng)), patient)
-                entry = {"name": name, "split": split, "patient": patient, "kind": kind, "scenes": count, "sha256": digest}
-                manifest["shards"].append(entry)
-                partial = path.with_suffix(".partial")
-                partial.write_text(json.dumps(manifest, indent=1))
-                partial.replace(path)
-            progress.advance(task, count)
+            if name in done:
+                progress.advance(task, count)
+                continue
+            order = _Order(out / name, sources, patient, kind, count, (seed, number))
+            waiting[pool.submit(order.make)] = {"name": name, "split": split, "patient": patient, "kind": kind, "scenes": count}
+        for finished in as_completed(waiting):
+            manifest["shards"].append(waiting[finished] | {"sha256": finished.result()})
+            manifest["shards"].sort(key=lambda shard: str(shard["name"]).rsplit("-", 1)[1])
+            partial = path.with_suffix(".partial")
+            partial.write_text(json.dumps(manifest, indent=1))
+            partial.replace(path)
+            progress.advance(task, waiting[finished]["scenes"])
 
 
 def main() -> None:
@@ -210,9 +241,9 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, default=9000, help="training scenes")
     parser.add_argument("--held-out", type=int, default=192, help="scenes of each held-out split")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1, help="shards made at the same time")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    make(arguments.out, arguments.sources, arguments.scenes, arguments.held_out, arguments.seed)
+    make(arguments.out, arguments.sources, arguments.scenes, arguments.held_out, arguments.seed, arguments.processes)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Lesions put into a CT: nodules of real shapes, effusions under gravity, consolidation. Hounsfield units in, exact voxels out.
+"""Lesions put into a CT: nodules of real shapes, fluid and air in the pleural space, opacities of the lung.
 
-Each function returns the changed voxels and their new values; lungs are boolean ``(slice, row, column)``, slices from foot to head.
+Lungs are boolean ``(slice, row, column)``, slices from foot to head. Functions return the changed voxels; how dense they become is the
+caller's to draw.
 """
 
 from __future__ import annotations
@@ -8,10 +9,13 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
 Mask = NDArray[np.bool_]
+Pattern = Literal["peripheral", "basal", "focal", "diffuse", "central"]
+PATTERNS: tuple[Pattern, ...] = ("peripheral", "basal", "focal", "diffuse", "central")
 
 
 def nodule(lung: Mask, shape: Mask, rng: np.random.Generator) -> Mask | None:
@@ -65,21 +69,49 @@ def _from_middle(present: Mask) -> NDArray[np.float32]:
     return np.asarray((np.arange(len(present)) - middle) / half, np.float32)
 
 
-def consolidation(lung: Mask, spacing_mm: tuple[float, float, float], radius_mm: float, rng: np.random.Generator) -> Mask:
-    """An irregular blob inside the lung: a ball whose radius wanders smoothly."""
-    mask = np.zeros(lung.shape, bool)
-    places = _some_places(lung, 1, rng)
-    if len(places) == 0:
-        return mask
-    centre = places[0]
-    reach = np.ceil(1.5 * radius_mm / np.asarray(spacing_mm)).astype(int)
-    start, stop = np.maximum(centre - reach, 0), np.minimum(centre + reach + 1, lung.shape)
-    grid = np.meshgrid(*(np.arange(low, high) for low, high in zip(start, stop, strict=True)), indexing="ij")
-    distance = np.sqrt(sum(((axis - middle) * step) ** 2 for axis, middle, step in zip(grid, centre, spacing_mm, strict=True)))
-    coarse = rng.normal(0, 1, (5, 5, 5))
-    wander = ndimage.zoom(coarse, [size / 5 for size in distance.shape], order=1, grid_mode=True, mode="nearest")[
-        tuple(slice(size) for size in distance.shape)
-    ]
-    where = tuple(slice(low, high) for low, high in zip(start, stop, strict=True))
-    mask[where] = (distance < radius_mm * (1 + 0.25 * wander)) & lung[where]
-    return mask
+def smooth_noise(shape: tuple[int, ...], cells: tuple[int, int, int], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Noise of unit deviation that varies over ``cells`` cells along each axis."""
+    coarse = torch.from_numpy(rng.standard_normal((1, 1, *cells), np.float32))
+    return np.asarray(torch.nn.functional.interpolate(coarse, shape, mode="trilinear", align_corners=True)[0, 0].numpy())
+
+
+def opacity(
+    lung: Mask, depth: NDArray[np.float32], pattern: Pattern, extent: float, softness: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Where and how strongly a lung is opacified, 0 to 1.
+
+    Args:
+        lung: the voxels of one lung, cut to their box.
+        depth: distance of each to the lung's surface as a share of the largest one.
+        pattern: where it lies: under the pleura, at the base, in one place, everywhere, around the hilum.
+        extent: share of the lung that is taken.
+        softness: width of its border, in deviations of the field that shapes it: small for consolidation, large for ground glass.
+        rng: draws the shape and the texture.
+    """
+    score = smooth_noise(lung.shape, (6, 4, 5), rng) * rng.uniform(0.3, 0.8)
+    height = np.linspace(0, 1, lung.shape[0], dtype=np.float32)[:, None, None]
+    if pattern == "peripheral":
+        score -= 2.5 * depth + rng.uniform(0, 1.2) * height
+    elif pattern == "central":
+        score += 2.5 * depth
+    elif pattern == "basal":
+        score -= 2.5 * height
+    elif pattern == "focal":
+        centre = _some_places(lung, 1, rng)[0]
+        grid = np.ogrid[tuple(slice(size) for size in lung.shape)]
+        reach = sum(((axis - middle) / size) ** 2 for axis, middle, size in zip(grid, centre, lung.shape, strict=True))
+        score -= 5 * np.sqrt(reach)
+    inside = score[lung]
+    threshold = np.quantile(inside[:: max(1, len(inside) // 20_000)], 1 - extent)
+    weight = 1 / (1 + np.exp(np.clip((threshold - score) / softness, -30, 30)))
+    texture = np.clip(0.75 + 0.3 * smooth_noise(lung.shape, (24, 10, 18), rng), 0.2, 1.3)
+    return np.asarray(weight * texture * lung, np.float32)
+
+
+def collapsed(lung: Mask, side: Literal["right", "left"], share: float, spacing_mm: tuple[float, float, float]) -> Mask:
+    """What is left of a lung (cut to its box) when air has entered the pleural space: shrunken by ``share`` towards the hilum, sunken."""
+    hilum = np.asarray([0.45, 0.55, 1.0 if side == "right" else 0.0]) * (np.asarray(lung.shape) - 1)
+    scale = 1 - share * np.asarray([0.6, 0.35, 1.0])
+    sunken = np.asarray([share * 25 / spacing_mm[0], 0, 0])
+    smaller = ndimage.affine_transform(lung.astype(np.uint8), 1 / scale, hilum - (hilum - sunken) / scale, order=0)
+    return np.asarray((smaller > 0) & lung)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
 from training.data import lesions
-from training.data.drr import SIDES, draw_wanted
+from training.data.drr import SIDES, Opacity, draw_wanted
 from training.data.scene import SIZE, Scene
 from training.data.sources import AIR_HU, GREAT_VESSELS, HEART, Scan
 
@@ -34,11 +35,19 @@ def scene(scan: Scan, shapes: list[NDArray[np.bool_]], rng: np.random.Generator)
         if mask is not None:
             hounsfield[mask] = rng.normal(rng.uniform(-20, 70), 15, int(mask.sum())).astype(np.int16)
             found[f"{side} nodule"] = found.get(f"{side} nodule", np.zeros(mask.shape[1:], bool)) | mask[plane]
-    for side in wanted.consolidations:
-        mask = lesions.consolidation(labels == SIDES[side], scan.spacing_mm, float(rng.uniform(20, 45)), rng)
-        filled = rng.normal(rng.uniform(-250, 20), 50, int(mask.sum())).astype(np.int16)
+    for each in wanted.opacities:
+        mask, filled = _opacity(labels == SIDES[each.side], each, hounsfield, scan.spacing_mm, rng)
         hounsfield[mask] = np.maximum(hounsfield[mask], filled)
-        found[f"{side} consolidation"] = mask[plane]
+        seen = ndimage.binary_opening(mask[plane], iterations=2)
+        others = np.logical_or.reduce([place for label, place in found.items() if label.startswith(each.side)] or [np.zeros_like(seen)])
+        label = f"{each.side} {each.name}"
+        found[label] = found.get(label, np.zeros_like(seen)) | (seen & ~others)
+    for side, share in (wanted.collapse or {}).items():
+        lung = labels == SIDES[side]
+        air = _air(lung, side, share, scan.spacing_mm)
+        hounsfield[air] = AIR_HU
+        found = {label: place & ~air[plane] for label, place in found.items()}
+        found[f"{side} pneumothorax"] = air[plane]
     for side, height in wanted.effusion_mm.items():
         mask = lesions.effusion(labels == SIDES[side], scan.spacing_mm, 0.6 * height, "supine")
         hounsfield[mask] = rng.normal(10, 10, int(mask.sum())).astype(np.int16)
@@ -47,6 +56,44 @@ def scene(scan: Scan, shapes: list[NDArray[np.bool_]], rng: np.random.Generator)
     masks |= found
     image, masks = _framed(hounsfield[plane], masks, rng)
     return Scene("ct", image, {name: mask for name, mask in masks.items() if mask.sum() >= LEAST_PIXELS})
+
+
+def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
+    return tuple(ndimage.find_objects(mask.view(np.uint8))[0])
+
+
+def _opacity(
+    lung: NDArray[np.bool_],
+    wanted: Opacity,
+    hounsfield: NDArray[np.int16],
+    spacing_mm: tuple[float, float, float],
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.bool_], NDArray[np.int16]]:
+    """The voxels that an opacity takes, and how dense they become."""
+    mask = np.zeros_like(lung)
+    if not lung.any():
+        return mask, np.zeros(0, np.int16)
+    box = _box(lung)
+    depth = ndimage.distance_transform_edt(lung[box][:, ::2, ::2], (spacing_mm[0], 2 * spacing_mm[1], 2 * spacing_mm[2]))
+    depth = np.repeat(np.repeat(depth, 2, 1), 2, 2)[:, : lung[box].shape[1], : lung[box].shape[2]]
+    share = (depth / max(depth.max(), 1e-3)).astype(np.float32)
+    dense = wanted.name == "consolidation"
+    weight = lesions.opacity(lung[box], share, wanted.pattern, wanted.extent, 0.06 if dense else 0.1, rng)
+    mask[box] = weight > 0.35
+    level = rng.uniform(600, 900) if dense else rng.uniform(180, 400)
+    filled = np.minimum(hounsfield[mask] + level * weight[weight > 0.35] + rng.normal(0, 20, int(mask.sum())), 60)
+    return mask, filled.astype(np.int16)
+
+
+def _air(lung: NDArray[np.bool_], side: str, share: float, spacing_mm: tuple[float, float, float]) -> NDArray[np.bool_]:
+    """Air in the pleural space of a patient who lies on the back: the lung sinks away from the chest wall, in front most."""
+    air = np.zeros_like(lung)
+    if lung.any():
+        box = _box(lung)
+        upright = np.swapaxes(lung[box], 0, 1)[::-1]  # what is up for someone who stands is in front for someone who lies
+        left_over = lesions.collapsed(upright, "right" if side == "right" else "left", share, (spacing_mm[1], spacing_mm[0], spacing_mm[2]))
+        air[box] = lung[box] & ~np.swapaxes(left_over[::-1], 0, 1)
+    return air
 
 
 def _nodule_through(

@@ -27,7 +27,7 @@ from skimage.draw import polygon2mask
 from radiology.errors import SightlineError
 
 AIR_HU = -1000
-RIGHT_LUNG, LEFT_LUNG, HEART, GREAT_VESSELS, ABDOMEN = 1, 2, 3, 4, 5
+RIGHT_LUNG, LEFT_LUNG, HEART, GREAT_VESSELS, ABDOMEN, RIBS = 1, 2, 3, 4, 5, 6
 """Values of :attr:`Scan.labels`. GREAT_VESSELS is the mediastinum around and above the heart, ABDOMEN what lies under the diaphragm."""
 
 
@@ -139,15 +139,50 @@ def healed(scan: Scan, seed: int = 0) -> Scan:
     return replace(scan, hounsfield=hounsfield, labels=labels, lesion=np.zeros_like(scan.lesion))
 
 
+def extended(scan: Scan, above_mm: float = 90.0, below_mm: float = 70.0) -> Scan:
+    """The same patient with more neck and more abdomen than was scanned: a radiograph's field is longer than a chest CT's.
+
+    The outermost slices are repeated, smoothed in their plane. Lung that is cut off at the bottom closes over a dome of soft tissue.
+    """
+    above, below = (round(length / scan.spacing_mm[0]) for length in (above_mm, below_mm))
+    lung = np.isin(scan.labels[0], (RIGHT_LUNG, LEFT_LUNG))
+    floor = ndimage.uniform_filter(np.where(lung, _SOFT_TISSUE_HU, scan.hounsfield[0]).astype(np.float32), _SMOOTHED)
+    roof = ndimage.uniform_filter(np.where(scan.hounsfield[-1] < _SOFT_TISSUE_HU - 440, AIR_HU, scan.hounsfield[-1]), _SMOOTHED)
+    neck = np.repeat(roof[None].astype(np.float32), above, 0)
+    columns = np.abs(np.arange(neck.shape[2]) - neck.shape[2] / 2) * scan.spacing_mm[2]
+    rise = np.arange(above)[:, None] * scan.spacing_mm[0]
+    shoulder = _NECK_MM + np.clip(columns.max() - _NECK_MM - _SHOULDER_SLOPE * rise, 0, None)
+    neck[np.broadcast_to((columns > shoulder)[:, None], neck.shape)] = AIR_HU
+    hounsfield = np.concatenate([np.repeat(floor[None], below, 0), scan.hounsfield, neck]).astype(np.int16)
+    inside = (scan.labels[0] == ABDOMEN) | lung
+    labels = np.pad(scan.labels, ((below, above), (0, 0), (0, 0)))
+    labels[:below][np.repeat(inside[None], below, 0)] = ABDOMEN
+    depth = ndimage.distance_transform_edt(lung) * scan.spacing_mm[2]
+    for step in range(1, below + 1):  # from the cut downwards: the recess around the dome grows thinner
+        left_over = lung & (depth < depth.max() - step * scan.spacing_mm[0] * _DOME_SLOPE)
+        hounsfield[below - step][left_over], labels[below - step][left_over] = scan.hounsfield[0][left_over], scan.labels[0][left_over]
+    lesion = np.pad(scan.lesion, ((below, above), (0, 0), (0, 0)))
+    origin = (scan.origin_mm[0] - below * scan.spacing_mm[0], *scan.origin_mm[1:])
+    return replace(scan, hounsfield=hounsfield, labels=labels, lesion=lesion, origin_mm=origin)
+
+
+_SOFT_TISSUE_HU = 40
+_SMOOTHED = 9
+_NECK_MM, _SHOULDER_SLOPE = 65.0, 3.0
+"""Half the neck's width, and how fast the shoulders fall away from it."""
+_DOME_SLOPE = 1.2
+"""Millimetres that a recess loses in width for every millimetre that it reaches down."""
+
 _STRUCTURES = {
     RIGHT_LUNG: (12, 13, 14),
     LEFT_LUNG: (10, 11),
     HEART: (51, 61),
     GREAT_VESSELS: (15, 16, 52, 53, 54, 59, 60, 62),
     ABDOMEN: (1, 2, 3, 5, 6, 7, 18, 19, 20),
+    RIBS: tuple(range(92, 116)),
 }
 """Labels of TotalSegmentator 2: lobes; heart and atrial appendage; oesophagus, trachea, aorta and the vessels above the heart;
-the solid organs, stomach and bowel."""
+the solid organs, stomach and bowel; the 24 ribs."""
 _AORTA = 52
 _ABOVE_ARCH_MM = 8.0
 _GAP_MM = 9.0
