@@ -34,14 +34,15 @@ class Language:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         vocabulary = tokenizer.get_vocab()
-        missing = [token for token in SPECIAL_TOKENS if token not in vocabulary]
+        # The marks of steps and answer are special in our own vocabularies, ordinary text in Qwen's.
+        missing = [token for token in (*STRUCTURE_TOKENS, END, SEG) if token not in vocabulary]
         if missing:
             raise EngineError(f"The tokenizer lacks {', '.join(missing)}; take the tokenizer.json that came with the weights.")
         self._marked = tokenizer
         # The switch belongs to a tokenizer, not to a call, and calls may run at the same time: hence a second tokenizer.
         self._plain = Tokenizer.from_str(tokenizer.to_str())
         self._plain.encode_special_tokens = True
-        self.special_ids = {token: int(vocabulary[token]) for token in SPECIAL_TOKENS}
+        self.special_ids = {token: int(vocabulary[token]) for token in SPECIAL_TOKENS if token in vocabulary}
         self.seg = self.special_ids[SEG]
         self.end = self.special_ids[END]
         self.image = self.special_ids["<|image_pad|>"]
@@ -65,10 +66,12 @@ class Language:
         return cls(tokenizer)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read a ``tokenizer.json``."""
+    def load(cls, path: Path, added: Sequence[str] = ()) -> Self:
+        """Read a ``tokenizer.json``, and give it the special tokens ``added`` that it lacks, in this order."""
         try:
-            return cls(Tokenizer.from_file(str(path)))
+            tokenizer = Tokenizer.from_file(str(path))
+            tokenizer.add_special_tokens(list(added))
+            return cls(tokenizer)
         except EngineError:
             raise
         except Exception as error:  # tokenizers raises bare Exception for every unreadable file

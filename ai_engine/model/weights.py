@@ -1,80 +1,134 @@
-"""A folder of weights: ``config.json``, ``tokenizer.json`` and ``model.safetensors`` in float16."""
+"""A folder of weights: our own (``config.json``, ``tokenizer.json``, ``model.safetensors`` in float16), or Citrus-V's published one.
+
+Both are read strictly, tensor by tensor, into a model that was built without numbers: nothing is left random.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
+import json
 from pathlib import Path
+from typing import Any
 
 import torch
+from accelerate import init_empty_weights
 from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save_file
 
 from ai_engine.model.config import ModelConfig
 from ai_engine.model.language import Language
+from ai_engine.model.published import (
+    ADDED_TOKENS,
+    MODEL_TYPE,
+    check_published,
+    model_config,
+    published_config,
+    published_names,
+    qwen_names,
+    sam2_names,
+)
+from ai_engine.model.segmenter import Segmenter
+from ai_engine.model.tensors import (
+    INDEX,
+    TENSORS,
+    collected,
+    fill,
+    own,
+    replacing,
+    stored_checkpoint,
+    stored_safetensors,
+    write_safetensors,
+)
 from ai_engine.model.unified import UnifiedModel
 from radiology.errors import EngineError
 
-CONFIG, TOKENIZER, WEIGHTS = "config.json", "tokenizer.json", "model.safetensors"
-_TIED = "mllm.lm_head.weight"
+CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 
 
 def save_weights(folder: Path, model: UnifiedModel, language: Language) -> str:
     """Write a model; whoever reads meanwhile finds each file whole. Returns the SHA-256 of ``model.safetensors``, hexadecimal."""
-    folder.mkdir(parents=True, exist_ok=True)
-    half = {name: value.detach().to(torch.float16).cpu().contiguous() for name, value in model.state_dict().items() if name != _TIED}
+    half = {name: value.to(torch.float16) for name, value in collected(model).items()}
     broken = [name for name, value in half.items() if not bool(torch.isfinite(value).all())]
     if broken:
         raise EngineError(f"{len(broken)} tensors cannot be written as float16, {broken[0]} among them; did training diverge?")
-    content = save(half)
-    _replace(folder / CONFIG, model.config.model_dump_json(indent=2).encode() + b"\n")
-    _replace(folder / TOKENIZER, language.to_json().encode())
-    _replace(folder / WEIGHTS, content)
-    return hashlib.sha256(content).hexdigest()
+    _write(folder, model.config.model_dump(mode="json"), language)
+    with replacing(folder / TENSORS) as path:
+        save_file(half, path)
+    return stored_safetensors(folder).sha256()
 
 
-def load_weights(folder: Path) -> tuple[UnifiedModel, Language, str]:
-    """Return model (evaluating, float32), tokenizer and the SHA-256 of ``model.safetensors``.
+def export_published(folder: Path, model: UnifiedModel, language: Language, shard_bytes: int = 5 * 10**9) -> str:
+    """Write a model as Citrus-V is published: shards with an index, the authors' names, each tensor in its own type.
+
+    Returns the SHA-256 of the shards, one after the other, hexadecimal. Whoever reads meanwhile finds each file whole.
+    """
+    _write(folder, published_config(model.config, language), language)
+    write_safetensors(folder, collected(model, published_names), shard_bytes)
+    return stored_safetensors(folder).sha256()
+
+
+def load_weights(folder: Path, dtype: torch.dtype | None = None, device: str = "cpu") -> tuple[UnifiedModel, Language, str]:
+    """Return model (evaluating), tokenizer and the SHA-256 of the tensors' files, hexadecimal.
+
+    Args:
+        folder: our own layout or the published one; its ``config.json`` tells which.
+        dtype: of the parameters; None for the one that the configuration names.
+        device: where the model goes.
 
     Raises:
-        EngineError: a file or a tensor is missing, unknown or of another shape; the message says which.
+        EngineError: a file or a tensor is missing, unknown or of another shape, or a token has another id; the message says which.
     """
-    missing = [name for name in (CONFIG, TOKENIZER, WEIGHTS) if not (folder / name).is_file()]
+    files = (CONFIG, TOKENIZER) if (folder / INDEX).is_file() else (CONFIG, TOKENIZER, TENSORS)
+    missing = [name for name in files if not (folder / name).is_file()]
     if missing:
         raise EngineError(f"The weights folder {folder.name} has no {', '.join(missing)}; install the weights again.")
+    stated = _read_config(folder)
+    if stated.get("model_type") == MODEL_TYPE:
+        config, language, naming = model_config(stated), Language.load(folder / TOKENIZER, ADDED_TOKENS), published_names
+        check_published(stated, config, language)
+    else:
+        config, language, naming = _own_config(stated), Language.load(folder / TOKENIZER), own
+    stored = stored_safetensors(folder)
+    model = empty_model(config, language)
+    fill(model, stored, naming, dtype or getattr(torch, config.dtype), device)
+    return model.to(device).eval(), language, stored.sha256()
+
+
+def load_sam2(segmenter: Segmenter, path: Path) -> None:
+    """Give a segmenter the weights of an official SAM 2 checkpoint, such as ``sam2_hiera_large.pt``; its sizes must be the segmenter's."""
+    fill(segmenter.sam2_model, stored_checkpoint(path), sam2_names)
+
+
+def load_qwen(model: UnifiedModel, folder: Path) -> None:
+    """Give a model's language model the weights of a published Qwen2.5-VL folder; its sizes must be the model's."""
+    fill(model.mllm, stored_safetensors(folder), qwen_names)
+
+
+def empty_model(config: ModelConfig, language: Language) -> UnifiedModel:
+    """Return a model whose parameters have shapes but no numbers (torch's meta device), to be filled from files."""
+    with init_empty_weights(include_buffers=False):
+        model = UnifiedModel(config, language)
+    model.mllm.tie_weights()  # what is shared was torn apart above
+    return model
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
     try:
-        config = ModelConfig.model_validate_json((folder / CONFIG).read_bytes())
+        stated = json.loads((folder / CONFIG).read_bytes())
+        return {**stated.get("text_config", {}), **stated}  # newer transformers nests what older ones had at the top
+    except (ValueError, AttributeError, TypeError) as error:
+        raise EngineError(f"{CONFIG} of the weights is not valid: {error}") from error
+
+
+def _own_config(stated: dict[str, Any]) -> ModelConfig:
+    try:
+        return ModelConfig.model_validate(stated)
     except ValidationError as error:
         raise EngineError(f"{CONFIG} of the weights is not valid: {error}") from error
-    language = Language.load(folder / TOKENIZER)
-    try:
-        tensors = load_file(folder / WEIGHTS)
-    except SafetensorError as error:
-        raise EngineError(f"{WEIGHTS} cannot be read ({error}); install the weights again.") from error
-    model = UnifiedModel(config, language)
-    _check(model.state_dict(), tensors)
-    model.load_state_dict(tensors, strict=False)
-    return model.eval(), language, hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
 
 
-def _check(expected: dict[str, torch.Tensor], found: dict[str, torch.Tensor]) -> None:
-    problems = [f"{name} is missing" for name in sorted(expected.keys() - found.keys() - {_TIED})]
-    problems += [f"{name} is unknown" for name in sorted(found.keys() - expected.keys() | found.keys() & {_TIED})]
-    problems += [
-        f"{name} is {tuple(found[name].shape)}, not {tuple(expected[name].shape)}"
-        for name in sorted(expected.keys() & found.keys())
-        if found[name].shape != expected[name].shape
-    ]
-    if problems:
-        raise EngineError(f"{WEIGHTS} does not fit {CONFIG}: {'; '.join(problems[:5])} ({len(problems)} in all).")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+def _write(folder: Path, config: dict[str, Any], language: Language) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with replacing(folder / CONFIG) as path:
+        path.write_text(json.dumps(config, indent=2) + "\n")
+    with replacing(folder / TOKENIZER) as path:
+        path.write_text(language.to_json())
