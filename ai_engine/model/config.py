@@ -92,6 +92,8 @@ class SegmenterConfig(_Sizes):
     """SAM 2: four stages of its Hiera encoder, the decoder, and the memory where it has learned one.
 
     ``multimask``: the decoder draws three masks and the one with the best expected IoU is taken, as Citrus-V's code does.
+    ``padding_points``: "not a point" embeddings before the [SEG] embedding. Citrus-V's code gives SAM 2 an empty point, and
+    SAM 2 pads points with another one.
     """
 
     embedding_size: Size
@@ -103,6 +105,7 @@ class SegmenterConfig(_Sizes):
     decoder_heads: Size
     decoder_intermediate_size: Size
     multimask: bool = False
+    padding_points: Size = 1
     memory: MemoryConfig | None = None
 
     @model_validator(mode="after")
@@ -225,6 +228,7 @@ EIGHT_B = ModelConfig(
         decoder_heads=8,
         decoder_intermediate_size=2048,
         multimask=True,
+        padding_points=2,
         memory=MemoryConfig(layers=4, intermediate_size=2048, masks=7, pointers=16, sam2_1=False),
     ),
 )

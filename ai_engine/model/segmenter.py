@@ -38,6 +38,7 @@ class Segmenter(nn.Module):
         self.memory = config.memory
         build = Sam2VideoModel if config.memory else Sam2Model
         self.sam2_model = build._from_config(_sam2_config(config, size), attn_implementation=WINDOWS)
+        self._padding_points = config.padding_points
 
     def initialise(self) -> None:
         """Draw fresh weights, torch's defaults: from nothing they learn faster than transformers' narrow normal.
@@ -89,8 +90,8 @@ class Segmenter(nn.Module):
             image_index = torch.zeros(count, dtype=torch.long, device=embeddings.device)
         *finer, image = (level.index_select(0, image_index) for level in features)
         prompts = self.sam2_model.prompt_encoder
-        # Citrus-V puts the [SEG] embedding after one padding point, which SAM 2 writes as "not a point".
-        sparse = torch.stack([prompts.not_a_point_embed.weight.expand(count, -1).to(embeddings.dtype), embeddings], dim=1)
+        padding = prompts.not_a_point_embed.weight.expand(count, self._padding_points, -1).to(embeddings.dtype)
+        sparse = torch.cat([padding, embeddings[:, None]], dim=1)
         logits, iou, tokens, presence = self.sam2_model.mask_decoder(
             image_embeddings=image,
             image_positional_embeddings=self.sam2_model.get_image_wide_positional_embeddings().expand(count, -1, -1, -1),
