@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -35,10 +35,15 @@ class Reader(Protocol):
     def read(self, array: NDArray[np.float32], kind: Kind, spacing_mm: tuple[float, float] | None = None, indication: str = "") -> Reading:
         """Read one picture (row, column) in the standard view."""
 
-    def segment(
-        self, array: NDArray[np.float32], kind: Kind, seg_states: Sequence[Any], spacing_mm: tuple[float, float] | None = None
-    ) -> Sequence[Mask]:
-        """Decode ``[SEG]`` states of one picture on another one."""
+    def follow(
+        self,
+        key: NDArray[np.float32],
+        slices: Iterable[NDArray[np.float32]],
+        kind: Kind,
+        seg_states: Sequence[Any],
+        spacing_mm: tuple[float, float] | None = None,
+    ) -> Iterator[Sequence[Mask]]:
+        """Carry the masks of ``[SEG]`` states from the slice ``key`` into the slices beside it, one after the other."""
 
 
 @dataclass(frozen=True)
@@ -155,14 +160,14 @@ class Engine:
         if len(unreadable) * 2 > len(keys):
             raise unreadable[0]
 
-        def follow(index: int, states: Sequence[Any]) -> Sequence[NDArray[np.bool_]]:
-            return [without_strays(mask.pixels) for mask in self._reader.segment(turn.apply(volume.array[index]), "ct", states, spacing_mm)]
+        def follow(key: int, states: Sequence[Any], path: Sequence[int]) -> Iterator[Sequence[NDArray[np.bool_]]]:
+            pictures = (turn.apply(volume.array[index]) for index in path)
+            for masks in self._reader.follow(turn.apply(volume.array[key]), pictures, "ct", states, spacing_mm):
+                yield [without_strays(mask.pixels) for mask in masks]
 
         statements = join(said, len(volume.array), follow)
         numbers = ", ".join(str(key + 1) for key in said)
-        limit = (
-            f"{len(said)} of {len(volume.array)} slices were read (slices {numbers} along the series); masks were followed between them."
-        )
+        limit = f"{len(said)} of {len(volume.array)} slices were read (slices {numbers} along the series); elsewhere masks are inferred."
         return _Part([_finding_in_volume(statement, volume, turn) for statement in statements], withheld, [limit])
 
 
@@ -194,7 +199,10 @@ def _finding_in_volume(statement: Statement, volume: Volume, turn: Turn) -> Find
         block = np.zeros((last + 1 - first, *volume.array.shape[1:]), np.bool_)
         for index, mask in statement.masks.items():
             block[index - first] = turn.apply(mask)
-        regions: tuple[Region, ...] = (Region.from_mask(volume.series_uid, block, statement.score, first),)
+        region = Region.from_mask(volume.series_uid, block, statement.score, first)
+        shown = range(region.box.start[0], region.box.stop[0])
+        read = tuple(index for index in statement.read if index in shown)
+        regions: tuple[Region, ...] = (replace(region, read_slices=() if len(read) == len(shown) else read),)
     else:
         shape = volume.array.shape[1:]
         regions = tuple(_box_region(volume.series_uid, index, box, shape, turn) for index, box in statement.boxes.items())

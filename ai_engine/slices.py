@@ -1,14 +1,14 @@
 """Reading a volume slice by slice: which slices the model reads, and how what it says of them becomes one statement each.
 
 The model reads single pictures. A volume is read at *key slices*; from each, a mask is followed into the slices around it
-(the same ``[SEG]`` state decoded on the neighbour's picture) for as long as it overlaps the mask before, at most half way to
-the next key slice. So a mask stays one piece along the slices, and never jumps to another structure.
+(SAM 2's memory carries it from slice to slice) for as long as it overlaps the mask before, at most half way to the next key
+slice. So a mask stays one piece along the slices, and never jumps to another structure.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,8 +26,8 @@ LUNG_SHARE = 0.2
 LEAST_LUNG = 0.01
 """With less lung than this share of the fullest slice, the volume does not show lungs and is read from end to end."""
 
-Follow = Callable[[int, Sequence[Any]], Sequence[NDArray[np.bool_]]]
-"""Decode these ``[SEG]`` states on that slice: one mask (row, column) each."""
+Follow = Callable[[int, Sequence[Any], Sequence[int]], Iterator[Sequence[NDArray[np.bool_]]]]
+"""From this key slice, carry the masks of these ``[SEG]`` states through those slices: slice by slice one mask (row, column) each."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Statement:
         words: the sentence that speaks for it, from the slice that shows it best.
         confidence: of a positive statement the highest of its slices, of a negative one the lowest.
         masks: slice index -> mask (row, column) in the standard view; empty for a negative statement.
+        read: the key slices among them: there the model said it and drew the mask, on the others the mask was followed.
         boxes: slice index -> box, where the model gave a box and no mask.
         score: mean score of the masks on the key slices.
         flags: reasons for a second look.
@@ -46,6 +47,7 @@ class Statement:
     words: ReadSentence
     confidence: float
     masks: Mapping[int, NDArray[np.bool_]]
+    read: tuple[int, ...]
     boxes: Mapping[int, tuple[int, int, int, int]]
     score: float
     flags: tuple[str, ...]
@@ -78,7 +80,7 @@ def join(said: Mapping[int, Sequence[Checked]], slices: int, follow: Follow) -> 
     Args:
         said: key slice -> its checked sentences.
         slices: how many slices the volume has.
-        follow: decodes ``[SEG]`` states on another slice.
+        follow: carries masks into the slices beside a key slice.
 
     Returns:
         Positive statements in the order in which they first came up, then the negative ones. A negative is stated only
@@ -123,17 +125,16 @@ def _follow(key: int, sentences: Sequence[Checked], paths: tuple[range, range], 
         for place in each.checked.sentence.places:
             if place.mask is not None:
                 each.masks[key] = each.masks.get(key, False) | place.mask.pixels
-                start.append((each, place.seg_state, place.mask.pixels))
-    for path in paths:
-        alive = [(each, state, mask) for each, state, mask in start if state is not None]
-        for index in path:
+                if place.seg_state is not None:
+                    start.append((each, place.seg_state, place.mask.pixels))
+    for path in paths if start else ():
+        alive = {number: mask for number, (_, _, mask) in enumerate(start)}
+        for index, masks in zip(path, follow(key, [state for _, state, _ in start], path), strict=False):
+            alive = {number: masks[number] for number, last in alive.items() if np.logical_and(masks[number], last).any()}
             if not alive:
                 break
-            masks = follow(index, [state for _, state, _ in alive])
-            alive = [
-                (each, state, mask) for (each, state, last), mask in zip(alive, masks, strict=True) if np.logical_and(mask, last).any()
-            ]
-            for each, _, mask in alive:
+            for number, mask in alive.items():
+                each = start[number][0]
                 each.masks[index] = each.masks.get(index, False) | mask
     return members
 
@@ -166,6 +167,7 @@ def _positive(group: Sequence[_Said], abnormal: Mapping[int, int]) -> Statement:
         words=max(group, key=shows).checked.sentence,
         confidence=max(each.checked.sentence.confidence for each in group),
         masks=masks,
+        read=tuple(sorted({each.key for each in group if each.key in each.masks})),
         boxes=boxes,
         score=float(np.mean(scores)) if scores else 0.0,
         flags=tuple(dict.fromkeys(flag for each in group for flag in each.checked.flags)),
@@ -175,4 +177,4 @@ def _positive(group: Sequence[_Said], abnormal: Mapping[int, int]) -> Statement:
 def _negative(group: Sequence[_Said]) -> Statement:
     least_certain = min((each.checked.sentence for each in group), key=lambda sentence: sentence.confidence)
     flags = tuple(dict.fromkeys(flag for each in group for flag in each.checked.flags))
-    return Statement(least_certain, least_certain.confidence, {}, {}, 0.0, flags)
+    return Statement(least_certain, least_certain.confidence, {}, (), {}, 0.0, flags)

@@ -158,6 +158,7 @@ def _region(group: Dataset, study: Study, masks: _Masks) -> Region:
         mask=None if mask is None else np.ascontiguousarray(mask[:, top:bottom, left:right]),
         score=_number(comment, codes.DCM.CertaintyOfFeature),
         tracking_uid=tracking_uid,
+        read_slices=tuple(series.instance_uids.index(_image_uid(image)) for image in _children(comment, codes.DCM.KeyImages)),
     )
 
 

@@ -122,6 +122,9 @@ def _segment(number: int, identifier: str, finding: Finding, region: Region, mak
         anatomic_regions=[to_dicom(term.site)] if term and term.site else None,
         display_color=hd.color.CIELabColor.from_rgb(*(term.colour if term else _COLOUR_WITHOUT_TERM)),
     )
+    if region.read_slices:
+        numbers = ", ".join(str(index + 1) for index in region.read_slices)
+        segment.SegmentDescription = f"Read on slices {numbers} along the series; inferred on the others."
     if side is not None:
         modifier = [hd.sr.CodedConcept.from_code(side)]
         if term is not None and term.site is not None:

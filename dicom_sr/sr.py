@@ -7,7 +7,8 @@
 
 A place is one SCOORD rectangle, on one image. For a region of several slices that is the slice where the mask is largest
 (the middle one where there is no mask), with the rows and columns of the whole box; the first and last image stand beside it
-as references. So a viewer lists each place once and opens it where there is most to see, and the box comes back exactly.
+as references, and where the mask was inferred on some slices the ones that the model read. So a viewer lists each place once
+and opens it where there is most to see, and the box comes back exactly.
 A group holds no NUM of its own, as OHIF then takes it for a measurement and drops the box; the model's certainties are
 properties of the sentence. Sentences are numbered by Tracking Identifier (``Finding 3, place 1``), which keeps their order
 and holds together the groups of one sentence.
@@ -70,7 +71,8 @@ _PROPERTY = RelationshipTypeValues.HAS_PROPERTIES
 def build(study: Study, maker: Maker) -> Comprehensive3DSR:
     """Return the Structured Report; every region must have its tracking UID."""
     report = maker.report
-    used = set(report.instance_uids) | {uid for finding in report.findings for region in finding.regions for uid in _extent(study, region)}
+    regions = [region for finding in report.findings for region in finding.regions]
+    used = {*report.instance_uids, *(uid for region in regions for uid in (*_extent(study, region), *_read(study, region)))}
     evidence = [header for series in study.series for header in series.instances if str(header.SOPInstanceUID) in used]
     document = Comprehensive3DSR(
         evidence=[without_identity(evidence[0]), *evidence[1:]],
@@ -159,6 +161,8 @@ def _group(
             comment.ContentSequence.append(
                 ImageContentItem(codes.DCM.SourceOfMeasurement, str(image.SOPClassUID), uid, relationship_type=_PROPERTY)
             )
+    for uid in _read(study, region):
+        comment.ContentSequence.append(ImageContentItem(codes.DCM.KeyImages, str(image.SOPClassUID), uid, relationship_type=_PROPERTY))
     group[0].ContentSequence.append(comment)
     group[0].ContentSequence.extend(_remarks(finding, _CONTAINS))
     return group
@@ -245,6 +249,12 @@ def _extent(study: Study, region: Region) -> tuple[str, str]:
     """SOP Instance UIDs of the region's first and last slice."""
     uids = study.find_series(region.series_uid).instance_uids
     return uids[region.box.start[0]], uids[region.box.stop[0] - 1]
+
+
+def _read(study: Study, region: Region) -> list[str]:
+    """SOP Instance UIDs of the slices that the model read, where it inferred others."""
+    uids = study.find_series(region.series_uid).instance_uids
+    return [uids[index] for index in region.read_slices]
 
 
 def _rectangle(region: Region) -> NDArray[np.float64]:

@@ -81,6 +81,8 @@ class Region:
         mask: boolean array of ``box.shape``: the pixels inside the box, or None where only a box is known.
         score: the model's own certainty of the mask, 0 to 1; not calibrated.
         tracking_uid: DICOM Tracking Unique Identifier, the same in SR and SEG; empty until the result is written.
+        read_slices: the slices of the box that the model read; on the others the mask was inferred from these. Empty where
+            nothing was inferred.
     """
 
     series_uid: str
@@ -88,10 +90,13 @@ class Region:
     mask: NDArray[np.bool_] | None = None
     score: float = 0.0
     tracking_uid: str = ""
+    read_slices: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if self.mask is not None and self.mask.shape != self.box.shape:
             raise ValueError(f"Mask {self.mask.shape} does not fit box {self.box.shape}.")
+        if any(not self.box.start[0] <= index < self.box.stop[0] for index in self.read_slices):
+            raise ValueError(f"Read slices {self.read_slices} lie outside the box from {self.box.start} to {self.box.stop}.")
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Region):
@@ -99,11 +104,12 @@ class Region:
         if (self.mask is None) != (other.mask is None):
             return False
         same_mask = self.mask is None or other.mask is None or np.array_equal(self.mask, other.mask)
-        return same_mask and (self.series_uid, self.box, self.score, self.tracking_uid) == (
+        return same_mask and (self.series_uid, self.box, self.score, self.tracking_uid, self.read_slices) == (
             other.series_uid,
             other.box,
             other.score,
             other.tracking_uid,
+            other.read_slices,
         )
 
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from math import exp
@@ -17,11 +17,15 @@ from ai_engine.model.answer import Answer, Mark, Part, Sentence, Step, parse
 from ai_engine.model.config import ModelConfig
 from ai_engine.model.images import Box, Kind, Letterbox, mllm_input, segmenter_input, windowed
 from ai_engine.model.language import Language
+from ai_engine.model.memory import Track
 from ai_engine.model.prompt import QUERIES, prompt_ids
 from ai_engine.model.unified import Generated, UnifiedModel
 from ai_engine.model.weights import load_weights
 from radiology.errors import EngineError, OutOfMemory, UnreadableAnswer
 from radiology.finding import Presence, Side
+
+_NOWHERE = -1024.0
+"""Logit of every cell where an object is not on the slice (SAM 2)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +49,7 @@ class Place:
         side: the patient's side of this place, where the words say it.
         box: the box of the model's reasoning in source pixels, None where it gave none.
         mask: what the segmenter drew, None where the sentence has no ``[SEG]``.
-        seg_state: the state of that ``[SEG]``, for :meth:`Assistant.segment`.
+        seg_state: the state of that ``[SEG]``, for :meth:`Assistant.follow`.
     """
 
     side: Side | None
@@ -136,22 +140,46 @@ class Assistant:
         masks = self._segment(channels, generated.seg_states, spacing_mm)
         return Reading(_steps_in_source(answer, box_frame), self._sentences(answer, generated, masks, box_frame), answer.impression, text)
 
-    def segment(
-        self, array: NDArray[np.float32], kind: Kind, seg_states: Sequence[torch.Tensor], spacing_mm: tuple[float, float] | None = None
-    ) -> tuple[Mask, ...]:
-        """Draw what earlier ``[SEG]`` states point at on another image, such as the next slice: one mask for each."""
-        if not seg_states:
-            return ()
-        return self._segment(windowed(array, kind), torch.stack(list(seg_states)), spacing_mm)
+    def follow(
+        self,
+        key: NDArray[np.float32],
+        slices: Iterable[NDArray[np.float32]],
+        kind: Kind,
+        seg_states: Sequence[torch.Tensor],
+        spacing_mm: tuple[float, float] | None = None,
+    ) -> Iterator[tuple[Mask, ...]]:
+        """Carry masks from the slice ``key``, where ``seg_states`` were written, into the slices beside it.
+
+        Args:
+            key: (row, column), as :meth:`read` got it.
+            slices: what lies beside it, outwards; each is looked at when its masks are asked for.
+            kind: what kind of image.
+            seg_states: at least one.
+            spacing_mm: row and column spacing.
+
+        Yields:
+            One mask for each state; an empty one where the object is not on the slice.
+        """
+        with torch.no_grad(), _memory_errors():
+            _, features = self._encoded(windowed(key, kind), spacing_mm)
+            track = Track(self.model.grounding_encoder, features, self.model.project(torch.stack(list(seg_states))))
+        for array in slices:
+            with torch.no_grad(), _memory_errors():
+                frame, features = self._encoded(windowed(array, kind), spacing_mm)
+                drawn = track.step(features)
+                logits = drawn.logits.where(drawn.presence[:, None, None] > 0, _NOWHERE)
+            yield _masks(frame, logits, drawn.expected_iou)
 
     def _segment(self, channels: NDArray[np.uint8], seg_states: torch.Tensor, spacing_mm: tuple[float, float] | None) -> tuple[Mask, ...]:
         if not len(seg_states):
             return ()
-        frame = Letterbox.fit(channels.shape[1:], self.config.segmenter_size, spacing_mm)
         with torch.no_grad(), _memory_errors():
-            features = self.model.encode_image(self._tensor(segmenter_input(frame.image(channels)))[None])
-            logits, expected_iou = self.model.decode_masks(features, self.model.project(seg_states))
-        return tuple(_mask(frame.logits_to_source(each.cpu().numpy()), float(iou)) for each, iou in zip(logits, expected_iou, strict=True))
+            frame, features = self._encoded(channels, spacing_mm)
+            return _masks(frame, *self.model.decode_masks(features, self.model.project(seg_states)))
+
+    def _encoded(self, channels: NDArray[np.uint8], spacing_mm: tuple[float, float] | None) -> tuple[Letterbox, list[torch.Tensor]]:
+        frame = Letterbox.fit(channels.shape[1:], self.config.segmenter_size, spacing_mm)
+        return frame, self.model.encode_image(self._tensor(segmenter_input(frame.image(channels)))[None])
 
     def _sentences(self, answer: Answer, generated: Generated, masks: tuple[Mask, ...], frame: Letterbox) -> tuple[ReadSentence, ...]:
         confidences = self._line_confidences(generated)
@@ -176,6 +204,10 @@ class Assistant:
 
     def _tensor(self, array: NDArray[np.float32]) -> torch.Tensor:
         return torch.from_numpy(array).to(self.model.seg_projector[0].weight.device)
+
+
+def _masks(frame: Letterbox, logits: torch.Tensor, expected_iou: torch.Tensor) -> tuple[Mask, ...]:
+    return tuple(_mask(frame.logits_to_source(each.cpu().numpy()), float(iou)) for each, iou in zip(logits, expected_iou, strict=True))
 
 
 def _mask(logits: NDArray[np.float32], expected_iou: float) -> Mask:

@@ -8,7 +8,7 @@ through in one batch, over one encoding of its picture.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional
@@ -66,10 +66,12 @@ class Track:
     def step(self, features: list[torch.Tensor]) -> Decoded:
         """Draw the masks on the next slice, whose ``features`` are given, and remember them.
 
-        The logits are those of an object that is there; where ``presence`` is not above 0 the memory took it for gone.
+        The logits are those of an object that is there; where ``presence`` is not above 0 it is remembered as gone. Without a
+        memory nothing is known to be gone.
         """
         if self._sizes is None:
-            return self._segmenter.decode(features, self._prompts, self._image_index)
+            drawn = self._segmenter.decode(features, self._prompts, self._image_index)
+            return replace(drawn, presence=torch.ones_like(drawn.presence))
         self._steps += 1
         own = [level.index_select(0, self._image_index) for level in features]
         own[-1] = self._recall(self._unmarked(features))
@@ -101,7 +103,7 @@ class Track:
         count, channels, rows, columns = current.shape
         times = sam.memory_temporal_positional_encoding
         cells = sam.memory_encoder.position_encoding((1, MEMORY_CHANNELS, rows, columns), current.device, torch.float32)
-        cells = cells.flatten(2).permute(2, 0, 1)
+        cells = cells.flatten(2).permute(2, 0, 1).to(times.dtype)
         before = list(self._before)
         remembered = [self._key.masks, *(memory.masks for memory in before[: self._sizes.masks - 1])]
         places = [cells + times[_KEY_TIME], *(cells + times[_PREVIOUS_TIME + age] for age in range(len(remembered) - 1))]
@@ -111,7 +113,7 @@ class Track:
         recalled = sam.memory_attention(
             current_vision_features=current.flatten(2).permute(2, 0, 1),
             memory=torch.cat([*remembered, pointers]),
-            current_vision_position_embeddings=grid.flatten(2).permute(2, 0, 1),
+            current_vision_position_embeddings=grid.flatten(2).permute(2, 0, 1).to(times.dtype),
             memory_posision_embeddings=torch.cat([*places, pointer_places]).expand(-1, count, -1),
             num_object_pointer_tokens=len(pointers),
         )
@@ -127,7 +129,8 @@ class Track:
         places = pointers.new_zeros(slices, MEMORY_CHANNELS)
         if self._sizes.sam2_1:
             far = torch.tensor(ages, dtype=torch.float32, device=pointers.device) / (self._sizes.pointers - 1)
-            places = self._segmenter.sam2_model.temporal_positional_encoding_projection_layer(get_1d_sine_pe(far, channels))
+            project = self._segmenter.sam2_model.temporal_positional_encoding_projection_layer
+            places = project(get_1d_sine_pe(far, channels).to(project.weight.dtype))
         return split, places.repeat_interleave(parts, 0)[:, None]
 
 

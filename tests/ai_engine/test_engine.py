@@ -90,6 +90,7 @@ def test_a_ct_becomes_one_statement_per_name_over_its_slices_and_says_which_it_r
     assert region.mask is not None
     assert region.mask.any(axis=(1, 2)).all(), "no slice is skipped between key slices"
     assert region.box.stop[0] <= 6
+    assert region.read_slices == (1, 3, 5)
     assert report.instance_uids == tuple(sorted(instance.SOPInstanceUID for instance in slices))
     assert "3 of 6 slices were read (slices 2, 4, 6 along the series)" in report.impression
 

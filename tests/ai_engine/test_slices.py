@@ -1,6 +1,6 @@
 """Key slices lie in the lungs; what is said of each becomes one statement, with masks that hang together along the slices."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -23,8 +23,9 @@ def lung_ct(slices: int, first: int, last: int) -> NDArray[np.float32]:
     return volume
 
 
-def nothing(index: int, states: Sequence[object]) -> list[NDArray[np.bool_]]:
-    return [np.zeros(SHAPE, np.bool_) for _ in states]
+def nothing(key: int, states: Sequence[object], path: Sequence[int]) -> Iterator[list[NDArray[np.bool_]]]:
+    for _ in path:
+        yield [np.zeros(SHAPE, np.bool_) for _ in states]
 
 
 def nodule(box: Block = HERE, state: object = None, **values: object) -> ReadSentence:
@@ -69,32 +70,48 @@ def test_one_statement_per_name_and_side_whose_mask_spans_the_slices() -> None:
 def test_a_mask_is_followed_to_its_neighbours_while_it_overlaps() -> None:
     asked = []
 
-    def follow(index: int, states: Sequence[object]) -> list[NDArray[np.bool_]]:
-        asked.append(index)
-        return [block(SHAPE, HERE if index < 8 else AWAY) for _ in states]
+    def follow(key: int, states: Sequence[object], path: Sequence[int]) -> Iterator[list[NDArray[np.bool_]]]:
+        for index in path:
+            asked.append(index)
+            yield [block(SHAPE, HERE if index < 8 else AWAY) for _ in states]
 
     (statement,) = join(said((5, [nodule(state="seg")])), 20, follow)
     assert sorted(statement.masks) == [0, 1, 2, 3, 4, 5, 6, 7]
     assert asked == [6, 7, 8, 4, 3, 2, 1, 0], "it stops where the mask jumps"
+    assert statement.read == (5,)
+
+
+def test_a_mask_that_ended_does_not_come_back_while_another_one_goes_on() -> None:
+    def follow(key: int, states: Sequence[object], path: Sequence[int]) -> Iterator[list[NDArray[np.bool_]]]:
+        for index in path:
+            yield [block(SHAPE, (2, 2, 18, 18)), block(SHAPE, AWAY if index == 3 else HERE)]
+
+    sentences = [sentence("A lung.", "lung", place(block(SHAPE, (2, 2, 18, 18)), state="lung")), nodule(state="nodule")]
+    lung, small = join(said((2, sentences)), 6, follow)
+    assert (sorted(lung.masks), sorted(small.masks)) == ([0, 1, 2, 3, 4, 5], [0, 1, 2])
 
 
 def test_each_slice_follows_its_nearest_key_slice() -> None:
     asked = []
 
-    def follow(index: int, states: Sequence[object]) -> list[NDArray[np.bool_]]:
-        asked.append((index, *states))
-        return [block(SHAPE, HERE) for _ in states]
+    def follow(key: int, states: Sequence[object], path: Sequence[int]) -> Iterator[list[NDArray[np.bool_]]]:
+        for index in path:
+            asked.append((index, key, *states))
+            yield [block(SHAPE, HERE) for _ in states]
 
     (statement,) = join(said((4, [nodule(state="low")]), (9, [nodule(state="high")])), 30, follow)
+    low, high = (4, "low"), (9, "high")
     assert sorted(asked) == [
-        (2, "low"), (3, "low"), (5, "low"), (6, "low"), (7, "high"), (8, "high"), (10, "high"), (11, "high"),
+        (2, *low), (3, *low), (5, *low), (6, *low), (7, *high), (8, *high), (10, *high), (11, *high),
     ]  # fmt: skip
     assert sorted(statement.masks) == list(range(2, 12))
+    assert statement.read == (4, 9)
 
 
 def test_slices_read_side_by_side_leave_nothing_to_follow() -> None:
-    def follow(index: int, states: Sequence[object]) -> list[NDArray[np.bool_]]:
-        raise AssertionError(f"slice {index} was read itself")
+    def follow(key: int, states: Sequence[object], path: Sequence[int]) -> Iterator[list[NDArray[np.bool_]]]:
+        assert not list(path), "every slice was read itself"
+        yield from ()
 
     join(said((0, [nodule(state="a")]), (1, [nodule(state="b")]), (2, [nodule(state="c")])), 3, follow)
 

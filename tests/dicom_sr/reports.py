@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
@@ -35,9 +36,10 @@ def example_report(study: Study) -> Report:
     nodule[2, 9, 15] = True
     shadow = np.zeros((1, 30, 21), bool)
     shadow[0, 3:9, 4:17] = True
+    seen = replace(Region.from_mask(CT_SERIES_UID, lung, 0.88), read_slices=(0, 2))
     return report_on(
         study,
-        Finding("lung", "The right lung is seen.", side=Side.RIGHT, confidence=0.9, regions=(Region.from_mask(CT_SERIES_UID, lung, 0.88),)),
+        Finding("lung", "The right lung is seen.", side=Side.RIGHT, confidence=0.9, regions=(seen,)),
         Finding(
             "nodule",
             "There is a nodule in the right lung.",

@@ -141,6 +141,8 @@ def studies_and_reports(draw: st.DrawFn) -> tuple[Study, Report]:
         for _ in range(draw(st.integers(0, 2))):
             if series_uid == CT_SERIES_UID:
                 region = Region.from_mask(series_uid, draw(masks((slices, rows, columns))), draw(CERTAINTIES))
+                shown = range(region.box.start[0], region.box.stop[0])
+                region = replace(region, read_slices=tuple(index for index in shown if draw(st.booleans())))
             else:
                 region = Region.from_mask(
                     series_uid, draw(masks((1, rows, columns))), draw(CERTAINTIES), first_slice=draw(st.integers(0, slices - 1))

@@ -1,11 +1,14 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from torch import nn
 
 from ai_engine.model.assistant import Assistant, _memory_errors
-from ai_engine.model.config import TINY
+from ai_engine.model.config import TINY, MemoryConfig
 from ai_engine.model.language import Language
 from ai_engine.model.unified import UnifiedModel
 from ai_engine.model.weights import save_weights
@@ -80,16 +83,40 @@ def test_a_model_that_was_not_trained_with_indications_is_not_shown_any(taught_a
     assert plain.sentences[0].confidence == with_reason.sentences[0].confidence
 
 
-def test_a_seg_can_be_drawn_again_on_another_image(taught_assistant: Assistant) -> None:
+def test_masks_are_followed_into_the_slices_beside_and_only_as_far_as_asked(taught_assistant: Assistant) -> None:
     image = chest(112, 112)
     places = [place for sentence in taught_assistant.read(image, "projection").sentences for place in sentence.places]
     states = [place.seg_state for place in places if place.seg_state is not None]
-    again = taught_assistant.segment(image, "projection", states)
-    for place, mask in zip(places, again, strict=True):
-        assert place.mask is not None
-        assert np.array_equal(place.mask.pixels, mask.pixels)
-        assert place.mask.score == pytest.approx(mask.score)
-    assert taught_assistant.segment(image, "projection", []) == ()
+    looked_at = []
+
+    def slices() -> Iterator[NDArray[np.float32]]:
+        for index in range(5):
+            looked_at.append(index)
+            yield image
+
+    followed = taught_assistant.follow(image, slices(), "projection", states)
+    for masks in (next(followed), next(followed)):
+        for place, mask in zip(places, masks, strict=True):
+            assert place.mask is not None
+            assert np.array_equal(place.mask.pixels, mask.pixels)
+            assert place.mask.score == pytest.approx(mask.score)
+    assert looked_at == [0, 1]
+
+
+def test_a_followed_object_that_is_gone_has_an_empty_mask(tiny_language: Language) -> None:
+    memory = MemoryConfig(layers=1, intermediate_size=32, masks=2, pointers=2)
+    segmenter = TINY.segmenter.model_copy(update={"feature_size": 64, "memory": memory})
+    model = UnifiedModel(TINY.model_copy(update={"segmenter": segmenter}), tiny_language).eval()
+    presence = model.grounding_encoder.sam2_model.mask_decoder.pred_obj_score_head.proj_out
+    nn.init.zeros_(presence.weight)
+    image = chest(64, 64)
+    areas = []
+    for bias in (1.0, -1.0):
+        nn.init.constant_(presence.bias, bias)
+        state = torch.randn(TINY.text.hidden_size, generator=torch.Generator().manual_seed(0))
+        (mask,) = next(Assistant(model, tiny_language).follow(image, [image], "ct", [state]))
+        areas.append((np.count_nonzero(mask.pixels), mask.score))
+    assert areas[0] > areas[1] == (0, 0.0)
 
 
 def test_text_that_is_no_answer_is_refused_and_kept(tiny_model: UnifiedModel, tiny_language: Language) -> None:
