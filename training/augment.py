@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -31,24 +32,27 @@ def moved(
     right, down = 2 * rng.uniform(-how.shift, how.shift, 2)
     rows, columns = image.shape
     cosine, sine = math.cos(angle), math.sin(angle)
-    # Where each pixel of the new image comes from, in halves of the sides; the turn is one of square pixels.
-    theta = torch.tensor(
-        [
-            [zoom * stretch * cosine, -zoom * stretch * sine * rows / columns, right],
-            [zoom / stretch * sine * columns / rows, zoom / stretch * cosine, down],
-        ],
-        dtype=torch.float32,
-    )
-    grid = functional.affine_grid(theta[None], [1, 1, rows, columns], align_corners=False)
+    # Where each pixel of the new image comes from, in halves of the sides, as a product of what depends on its row and on its column:
+    # the place itself (the turn is one of square pixels), one, and the curves that bend it.
+    across, along = (torch.zeros(2 + _BENDS, 2 + _BENDS) for _ in range(2))
+    across[1, 0], across[0, 1], across[1, 1] = zoom * stretch * cosine, -zoom * stretch * sine * rows / columns, right
+    along[1, 0], along[0, 1], along[1, 1] = zoom / stretch * sine * columns / rows, zoom / stretch * cosine, down
     if how.bend:
-        bend = torch.from_numpy(rng.normal(0, 2 * how.bend, (1, 2, _BENDS, _BENDS)).astype(np.float32))
-        grid = grid + functional.interpolate(bend, (rows, columns), mode="bicubic", align_corners=True).permute(0, 2, 3, 1)
-    # Shifted so that the zeros outside become ``outside``.
-    there = functional.grid_sample(torch.from_numpy(image - outside)[None, None], grid, align_corners=False)[0, 0].numpy() + outside
-    if not len(masks):
-        return there, masks
-    seen = functional.grid_sample(torch.from_numpy(masks.astype(np.float32))[None], grid, align_corners=False)[0] > 0.5
-    return there, seen.numpy()
+        across[2:, 2:], along[2:, 2:] = torch.from_numpy(rng.normal(0, 2 * how.bend, (2, _BENDS, _BENDS)).astype(np.float32))
+    grid = torch.stack([_curves(rows) @ terms @ _curves(columns).T for terms in (across, along)], -1)
+    # Image and masks in one; shifted so that the zeros outside become ``outside``.
+    planes = np.concatenate([(image - np.float32(outside))[None], masks.astype(np.float32)])
+    there = functional.grid_sample(torch.from_numpy(planes)[None], grid[None], align_corners=False)[0].numpy()
+    return there[0] + np.float32(outside), there[1:] > 0.5
+
+
+@lru_cache(maxsize=16)
+def _curves(length: int) -> torch.Tensor:
+    """[length, 2 + bends]: the centre of each pixel, -1 to 1; one; and how much each displaced point bends it (bicubic)."""
+    centres = (torch.arange(length) + 0.5) * 2 / length - 1
+    points = torch.eye(_BENDS)[None, :, :, None]
+    bends = functional.interpolate(points, (length, 1), mode="bicubic", align_corners=True)[0, :, :, 0].T
+    return torch.cat([centres[:, None], torch.ones(length, 1), bends], 1)
 
 
 def regreyed(image: NDArray[np.float32], kind: Kind, how: Augmentation, rng: np.random.Generator) -> NDArray[np.float32]:
