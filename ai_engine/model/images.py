@@ -183,5 +183,5 @@ def segmenter_input(picture: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _normalised(picture: NDArray[np.float32], mean: tuple[float, ...], deviation: tuple[float, ...]) -> NDArray[np.float32]:
-    scaled = picture / 255 - np.asarray(mean, np.float32)[:, None, None]
-    return np.asarray(scaled / np.asarray(deviation, np.float32)[:, None, None], np.float32)
+    scale = 1 / (255 * np.asarray(deviation, np.float32)[:, None, None])
+    return np.asarray(picture * scale - 255 * scale * np.asarray(mean, np.float32)[:, None, None], np.float32)
