@@ -25,7 +25,7 @@ _NOISE = np.random.default_rng(0).standard_normal(1 << 20, np.float32)
 def moved(
     image: NDArray[np.float32], masks: NDArray[np.bool_], outside: float, how: Augmentation, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Zoom, stretch, shift, turn and bend image (row, column) and masks (mask, row, column) alike; ``outside`` fills what comes into view."""
+    """Zoom, stretch, shift, turn and bend image (row, column) and masks (mask, row, column) alike; ``outside`` fills what comes in."""
     zoom = 1 + rng.uniform(-how.zoom, how.zoom)
     stretch = math.exp(rng.uniform(-how.stretch, how.stretch) / 2)
     angle = math.radians(rng.uniform(-how.turn_degrees, how.turn_degrees))
