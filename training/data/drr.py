@@ -85,7 +85,7 @@ class Body:
         whole = np.zeros(self.soft.shape, np.float32)
         shadow = values.sum(axis=1)[::-1]
         first, left = whole.shape[0] - self.corner[0] - len(shadow), self.corner[1]
-        whole[first : first + len(shadow), left : left + shadow.shape[1]] = shadow
+        whole[first : first + len(shadow), left : left + values.shape[2]] = shadow
         return whole
 
 

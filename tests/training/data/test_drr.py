@@ -1,12 +1,15 @@
 """Projections follow Beer-Lambert, and masks lie where their voxels cast their shadow."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.training.data.chest import ball, chest, ellipsoid
 from training.data import drr
-from training.data.drr import Body, Wanted, attenuation, project, project_mask, render
-from training.data.sources import ABDOMEN
+from training.data.drr import Opacity, Wanted, attenuation, project, project_mask, render
+from training.data.sources import ABDOMEN, HEART, LEFT_LUNG
 
 SPACING = (0.8, 2.5, 0.8)
 
@@ -64,18 +67,50 @@ def test_head_is_up_and_the_patients_right_is_on_the_left() -> None:
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
-def test_lesions_are_where_they_were_asked_for(side: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("pleural effusion", lambda side: Wanted({side: 60.0})),
+        ("nodule", lambda side: Wanted({}, nodules=(side,))),
+        ("consolidation", lambda side: Wanted({}, opacities=(Opacity("consolidation", side, "focal", 0.2),))),
+        ("ground glass opacity", lambda side: Wanted({}, opacities=(Opacity("ground glass opacity", side, "peripheral", 0.5),))),
+        ("pneumothorax", lambda side: Wanted({}, collapse={side: 0.4})),
+    ],
+)
+def test_lesions_are_where_they_were_asked_for(name: str, wanted: Callable[[str], Wanted], side: str) -> None:
     body = drr.pose(chest(), np.random.default_rng(0), amount=0)
     plain, _ = render(body, Wanted({}), [], np.random.default_rng(1))
-    for name, wanted in (
-        ("pleural effusion", Wanted({side: 60.0})),
-        ("nodule", Wanted({}, nodules=(side,))),
-        ("consolidation", Wanted({}, consolidations=(side,))),
-    ):
-        line, masks = render(body, wanted, [ball(6)], np.random.default_rng(1))
-        assert {label for label in masks if label not in body.shadows} == {f"{side} {name}"}
-        changed = (line - plain > drr.VISIBLE) & body.shadows[f"{side} lung"]
-        assert np.array_equal(masks[f"{side} {name}"], changed)
+    line, masks = render(body, wanted(side), [ball(6)[:, ::2]], np.random.default_rng(1))
+    assert {label for label in masks if label not in body.shadows} == {f"{side} {name}"}
+    seen = masks[f"{side} {name}"]
+    assert not (seen & ~body.shadows[f"{side} lung"]).any()
+    change = line - plain
+    if name == "pneumothorax":  # darker than the lung was, and nothing of the lung lies in front
+        assert change[seen].max() < 0
+    else:
+        assert change[seen].mean() > 4 * np.abs(change[~seen]).mean()
+        assert change[seen].max() > drr.CONSPICUOUS
+
+
+def test_ground_glass_is_fainter_than_consolidation() -> None:
+    body = drr.pose(chest(), np.random.default_rng(0), amount=0)
+    plain, _ = render(body, Wanted({}), [], np.random.default_rng(1))
+    changes = {}
+    for name in ("consolidation", "ground glass opacity"):
+        line, masks = render(body, Wanted({}, opacities=(Opacity(name, "left", "diffuse", 0.5),)), [], np.random.default_rng(1))
+        changes[name] = (line - plain)[masks[f"left {name}"]].mean()
+    assert changes["consolidation"] > 1.5 * changes["ground glass opacity"] > 0
+
+
+@pytest.mark.parametrize(("width", "labels"), [(0.42, {"heart"}), (0.52, set()), (0.6, {"heart", "cardiomegaly"})])
+def test_a_heart_is_called_large_by_its_share_of_the_chest(width: float, labels: set[str]) -> None:
+    chest_scan = chest()
+    columns = np.flatnonzero((np.isin(chest_scan.labels, (1, LEFT_LUNG))).any((0, 1)))
+    half = width * np.ptp(columns) * 3.0 / 2
+    chest_scan.labels[chest_scan.labels == HEART] = 0
+    chest_scan.labels[ellipsoid((110, 90, 165), (50, 45, half))] = HEART
+    body = drr.pose(chest_scan, np.random.default_rng(0), amount=0)
+    assert {"heart", "cardiomegaly"} & body.shadows.keys() == labels
 
 
 def test_a_lesion_in_fluid_is_not_seen() -> None:
@@ -88,7 +123,7 @@ def test_a_lesion_in_fluid_is_not_seen() -> None:
 def test_a_faint_lesion_leaves_no_trace() -> None:
     body = drr.pose(chest(), np.random.default_rng(0), amount=0)
     plain, _ = render(body, Wanted({}), [], np.random.default_rng(1))
-    line, masks = render(body, Wanted({}, nodules=("left",)), [ball(1)[:, 1:2]], np.random.default_rng(1))
+    line, masks = render(body, Wanted({}, nodules=("left",)), [ball(1)[1:2, 1:2]], np.random.default_rng(1))
     assert "left nodule" not in masks
     assert np.array_equal(line, plain)
 
@@ -100,7 +135,7 @@ def test_the_lung_of_a_film_ends_at_the_dome() -> None:
     body = drr.pose(scan, np.random.default_rng(0), amount=0)
     plain = drr.pose(chest(), np.random.default_rng(0), amount=0)
     lost = plain.shadows["right lung"] & ~body.shadows["right lung"]
-    assert (lost & project_mask(body.lungs["right"])).any()  # the lung goes on behind the dome
+    assert (lost & (body.cast(body.lungs["right"].astype(np.float32)) > 0)).any()  # the lung goes on behind the dome
     assert np.flatnonzero(lost.any(1))[0] > np.flatnonzero(plain.shadows["right lung"].any(1)).mean()
     assert np.array_equal(plain.shadows["left lung"], body.shadows["left lung"])
 
@@ -115,8 +150,7 @@ def test_an_effusion_lies_at_the_bottom_of_its_lung() -> None:
 
 def test_what_cannot_be_seen_is_not_there() -> None:
     body = drr.pose(chest(), np.random.default_rng(0), amount=0)
-    tissue = Body.of(np.full_like(body.hounsfield, 60), np.zeros(body.hounsfield.shape, np.uint8))
-    hidden = Body(tissue.hounsfield, body.lungs, tissue.soft, tissue.excess, body.shadows)
+    hidden = replace(body, hounsfield=np.full_like(body.hounsfield, 60))
     _, masks = render(hidden, Wanted({"left": 50.0}), [], np.random.default_rng(0))
     assert "left pleural effusion" not in masks
 
