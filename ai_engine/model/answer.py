@@ -241,6 +241,11 @@ def label_of(words: str) -> str:
     return f"{side.value} {name}" if side else name
 
 
+def end_of_name(words: str, name: str) -> int | None:
+    """Return where the first mention of ``name`` ends in ``words``, under any of its words; None where there is none."""
+    return next((found.end() for found in _NAME.finditer(words) if _NAMES[found[0].lower()] == name), None)
+
+
 def names_in(words: str) -> frozenset[str]:
     """Return the names of :data:`radiology.terms.TERMS` that ``words`` speak of."""
     return frozenset(_NAMES[found[0].lower()] for found in _NAME.finditer(words))
