@@ -24,7 +24,7 @@ WITHIN = {
     "lung": ("nodule", "mass", "consolidation", "ground glass opacity"),
     "heart": ("cardiomegaly",),
 }
-"""The findings that a structure is not normal with; of other structures no sentence about normality is judged."""
+"""The findings that a structure is not normal with, as far as they are known; of other structures no such sentence is judged."""
 _ILL = re.compile(r"\b(?:abnormal|not clear|not normal|enlarged)\b", re.IGNORECASE)
 _WELL = re.compile(r"\b(?:clear|normal|unremarkable|no focal)\b", re.IGNORECASE)
 
@@ -39,11 +39,9 @@ class Fact:
 
     def holds(self, truth: Truth) -> bool | None:
         """Whether it is so; None where the truth does not say."""
-        known = truth.shows(self.names)
-        if known is None:
-            return None
-        seen = known if self.side is None or not known else bool(truth.where(self.names, self.side).any())
-        return seen is self.there
+        if truth.where(self.names, self.side).any():
+            return self.there
+        return not self.there if self.names and truth.judged >= set(self.names) else None
 
 
 def claims(shown: Shown) -> Iterator[tuple[Fact, bool | None]]:
@@ -57,7 +55,8 @@ def claims(shown: Shown) -> Iterator[tuple[Fact, bool | None]]:
             names: tuple[str, ...] = (sentence.name,)
             there = sentence.presence is Presence.PRESENT
         elif sentence.name in WITHIN and (_ILL.search(sentence.text) or _WELL.search(sentence.text)):
-            names, there = WITHIN[sentence.name], _ILL.search(sentence.text) is not None
+            names = tuple(name for name in WITHIN[sentence.name] if name in shown.truth.judged)
+            there = _ILL.search(sentence.text) is not None
         else:
             continue
         for side in SIDES if sentence.side is Side.BILATERAL else (sentence.side,):
