@@ -132,7 +132,8 @@ class Assistant:
         reason = indication if self.config.reads_indication else ""
         prompt = prompt_ids(self.language, self.config.visual_tokens, QUERIES[kind], reason)
         with _memory_errors():
-            generated = self.model.generate(prompt, self._tensor(mllm_input(box_frame.image(channels))), self.maximum_new_tokens)
+            visual = self.model.see(self._tensor(mllm_input(box_frame.image(channels))))
+            (generated,) = self.model.generate([prompt], visual, self.maximum_new_tokens)
         text = self.language.decode(generated.ids)
         answer = parse(text)
         if sum(len(sentence.marks) for sentence in answer.sentences) != len(generated.seg_states):
@@ -203,7 +204,8 @@ class Assistant:
         return {number: exp(sum(values) / len(values)) for number, values in lines.items()}
 
     def _tensor(self, array: NDArray[np.float32]) -> torch.Tensor:
-        return torch.from_numpy(array).to(self.model.seg_projector[0].weight.device)
+        like = self.model.seg_projector[0].weight
+        return torch.from_numpy(array).to(like.device, like.dtype)
 
 
 def _masks(frame: Letterbox, logits: torch.Tensor, expected_iou: torch.Tensor) -> tuple[Mask, ...]:

@@ -7,14 +7,16 @@ losses, is not known here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 from transformers import DynamicCache, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ai_engine.model.attention import PACKED, WINDOWS, FlatPatchEmbed, WindowedVisionAttention
 from ai_engine.model.config import MERGE, PATCH, WINDOW, ModelConfig
+from ai_engine.model.decoding import Rows
 from ai_engine.model.language import STRUCTURE_TOKENS, Language
 from ai_engine.model.segmenter import Segmenter
 
@@ -103,23 +105,37 @@ class UnifiedModel(nn.Module):
             position_ids: [4, 1, token] from :meth:`positions`.
             pixel_values: patches of all pictures in order [picture x patch, pixel]; None where there is no picture.
         """
-        return self._think(input_ids, position_ids, pixel_values, None)
+        if pixel_values is None or not pixel_values.numel():
+            visual = torch.zeros(0, self.config.text.hidden_size, device=input_ids.device)
+        else:
+            visual = self.see(pixel_values)
+        return Thought(self._think(input_ids, position_ids, visual), visual)
+
+    def see(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """Return the tokens after the aligner [picture x token, channel] of pictures' patches [picture x patch, pixel]."""
+        patches = int(self._grid.prod())
+        grids = self._grid.expand(pixel_values.shape[0] // patches, -1).to(pixel_values.device)
+        return torch.cat(self.mllm.model.get_image_features(pixel_values, grids, return_dict=True).pooler_output)
 
     def _think(
-        self, input_ids: torch.Tensor, position_ids: torch.Tensor, pixel_values: torch.Tensor | None, cache: DynamicCache | None
-    ) -> Thought:
-        seen = {}
-        visual = torch.zeros(0, self.config.text.hidden_size, device=input_ids.device)
-        if pixel_values is not None and pixel_values.numel():
-            patches = int(self._grid.prod())
-            grids = self._grid.expand(pixel_values.shape[0] // patches, -1).to(pixel_values.device)
-            seen["image"] = self.mllm.model.get_image_features(pixel_values, grids, return_dict=True)
-            visual = torch.cat(seen["image"].pooler_output)
+        self,
+        input_ids: torch.Tensor,
+        position_ids: torch.Tensor,
+        visual: torch.Tensor,
+        cache: DynamicCache | None = None,
+        mask: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Return the last-layer states [1, token, channel] of a packed row; ``mask`` [1, 1, token, key] if the packing is not simple."""
         # Positions are always given, so that transformers neither guesses them nor keeps an offset on the module between calls.
-        out = self.mllm.model(
-            input_ids=input_ids, position_ids=position_ids, mm_encoder_outputs=seen, past_key_values=cache, use_cache=cache is not None
-        )
-        return Thought(out.last_hidden_state, visual)
+        hidden: torch.Tensor = self.mllm.model(
+            input_ids=input_ids,
+            position_ids=position_ids,
+            attention_mask=None if mask is None else {"full_attention": mask},
+            mm_encoder_outputs={"image": BaseModelOutputWithPooling(pooler_output=[visual])} if len(visual) else {},
+            past_key_values=cache,
+            use_cache=cache is not None,
+        ).last_hidden_state
+        return hidden
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """Return token logits [..., vocabulary] of states [..., channel]."""
@@ -141,41 +157,95 @@ class UnifiedModel(nn.Module):
         """See :meth:`Segmenter.decode_masks`."""
         return self.grounding_encoder.decode_masks(features, embeddings, image_index)
 
-    @torch.no_grad()
-    def generate(self, prompt_ids: Sequence[int], pixel_values: torch.Tensor, maximum_new_tokens: int) -> Generated:
-        """Write the likeliest answer, token by token.
+    @torch.inference_mode()
+    def generate(self, prompts: Sequence[Sequence[int]], visual: torch.Tensor, maximum_new_tokens: int) -> list[Generated]:
+        """Write the likeliest answer to each prompt, all at once, token by token; an answer that is closed leaves the others.
+
+        What a prompt is answered does not depend on the others.
 
         Args:
-            prompt_ids: from :func:`ai_engine.model.prompt.prompt_ids`.
-            pixel_values: patches of the one picture [patch, pixel].
+            prompts: each from :func:`ai_engine.model.prompt.prompt_ids`.
+            visual: the tokens of their pictures in order, from :meth:`see`.
             maximum_new_tokens: an answer that is not closed by then stays open.
         """
-        device = pixel_values.device
-        prompt = torch.tensor(prompt_ids, device=device)
-        places = self.positions(prompt)[1:, None]
-        next_place = int(places.max()) + 1
+        device = visual.device
+        tokens = [torch.tensor(prompt, device=device) for prompt in prompts]
+        positions = [self.positions(prompt) for prompt in tokens]
         cache = DynamicCache(config=self.mllm.config.text_config)
-        state = self._think(prompt[None], places, pixel_values, cache).hidden[:, -1]
-        ids: list[int] = []
-        log_probabilities: list[float] = []
-        seg_states: list[torch.Tensor] = []
-        while len(ids) < maximum_new_tokens:
-            scores = self.logits(state)[0, : self._tokens].float()
-            scores[self._never_answered] = -torch.inf
-            token = int(scores.argmax())
-            ids.append(token)
-            log_probabilities.append(float(scores.log_softmax(-1)[token]))
-            if token == self._end:
+        hidden = self._think(torch.cat(tokens)[None], torch.cat(positions, 1)[:, None], visual, cache)[0]
+        lengths = [len(prompt) for prompt in prompts]
+        state = hidden[torch.tensor(lengths).cumsum(0) - 1]
+        places = [int(each[1:].max()) + 1 for each in positions]
+        rows = Rows(self.mllm.model.language_model, cache, lengths, places, maximum_new_tokens)
+        answers = [_Answer() for _ in prompts]
+        writing = answers
+        for _ in range(maximum_new_tokens):
+            chosen, log_probabilities = self._choose(state)
+            for answer, token, log_probability in zip(writing, chosen.tolist(), log_probabilities.tolist(), strict=True):
+                answer.ids.append(token)
+                answer.log_probabilities.append(log_probability)
+            going_on = [index for index, answer in enumerate(writing) if answer.ids[-1] != self._end]
+            if not going_on:
                 break
+            if len(going_on) < len(writing):
+                writing = [writing[index] for index in going_on]
+                kept = torch.tensor(going_on, device=device)
+                chosen = chosen[kept]
+                rows.keep(kept)
             # Every token is fed, the last one too: a [SEG] at the very end still gets its state.
-            state = self._think(
-                torch.tensor([[token]], device=device), torch.full((3, 1, 1), next_place, device=device), None, cache
-            ).hidden[:, -1]
-            next_place += 1
-            if token == self._seg:
-                seg_states.append(state[0])
-        states = torch.stack(seg_states) if seg_states else torch.zeros(0, self.config.text.hidden_size, device=device)
-        return Generated(tuple(ids), tuple(log_probabilities), states)
+            state = rows.write(chosen)
+            for answer, each in zip(writing, state, strict=True):
+                if answer.ids[-1] == self._seg:
+                    answer.seg_states.append(each)
+        none = visual.new_zeros(0, self.config.text.hidden_size)
+        return [
+            Generated(tuple(each.ids), tuple(each.log_probabilities), torch.stack(each.seg_states) if each.seg_states else none)
+            for each in answers
+        ]
+
+    def _choose(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the likeliest token that may be answered after each state [row, channel], and its log probability."""
+        scores = self.logits(state)[:, : self._tokens].float()
+        scores[:, self._never_answered] = -torch.inf
+        best, chosen = scores.max(-1)
+        return chosen, best - scores.logsumexp(-1)
+
+    @torch.inference_mode()
+    def chances(self, beginning: Sequence[int], endings: Sequence[Sequence[int]], visual: torch.Tensor) -> torch.Tensor:
+        """Return the probability of every token [ending, token] to be the first of the answer to ``beginning`` and each ending.
+
+        The beginning, which holds the picture, is thought once; the endings see it and themselves, not each other.
+
+        Args:
+            beginning: the prompts' common tokens.
+            endings: what follows them, one for each prompt.
+            visual: the tokens of the one picture, from :meth:`see`.
+        """
+        device = visual.device
+        start = torch.tensor(beginning, device=device)
+        cache = DynamicCache(config=self.mllm.config.text_config)
+        places = self.positions(start)
+        self._think(start[None], places[:, None], visual, cache)
+        lengths = torch.tensor([len(ending) for ending in endings], device=device)
+        which = torch.arange(len(endings), device=device).repeat_interleave(lengths)
+        index = torch.cat([torch.arange(len(ending), device=device) for ending in endings])
+        visible = (which[:, None] == which) & (index[:, None] >= index)
+        mask = torch.cat([visible.new_ones(len(which), len(start)), visible], 1)[None, None]
+        row = torch.tensor([token for ending in endings for token in ending], device=device)
+        next_place = int(places[1:].max()) + 1
+        hidden = self._think(row[None], (next_place + index).expand(3, 1, -1), visual[:0], cache, mask)[0]
+        scores = self.logits(hidden[lengths.cumsum(0) - 1])[:, : self._tokens].float()
+        scores[:, self._never_answered] = -torch.inf
+        return scores.softmax(-1)
+
+
+@dataclass(eq=False)
+class _Answer:
+    """One answer while it is written."""
+
+    ids: list[int] = field(default_factory=list)
+    log_probabilities: list[float] = field(default_factory=list)
+    seg_states: list[torch.Tensor] = field(default_factory=list)
 
 
 def _build_mllm(config: ModelConfig, language: Language) -> Qwen2_5_VLForConditionalGeneration:

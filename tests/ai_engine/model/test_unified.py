@@ -113,14 +113,24 @@ def test_visual_tokens_are_the_places_of_the_picture_row_by_row(tiny_model: Unif
     assert int(difference.norm(dim=1).argmax()) == row * side + column
 
 
+QUERY = QUERIES["projection"]
+
+
+def teacher_forced(
+    model: UnifiedModel, prompt: list[int], answer: tuple[int, ...], patches: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The whole text with its states, written at once."""
+    ids = torch.tensor([*prompt, *answer])
+    with torch.no_grad():
+        return ids, model(ids[None], model.positions(ids)[:, None], patches).hidden[0]
+
+
 def test_the_state_of_a_generated_seg_is_that_of_the_written_text(taught_assistant: Assistant) -> None:
     model, language = taught_assistant.model, taught_assistant.language
-    prompt, patches = prompt_ids(language, TINY.visual_tokens, QUERIES["projection"]), patches_of(112, 112)
-    generated = model.generate(prompt, patches, 300)
+    prompt, patches = prompt_ids(language, TINY.visual_tokens, QUERY), patches_of(112, 112)
+    (generated,) = model.generate([prompt], model.see(patches), 300)
     assert language.decode(generated.ids) == REPORT + "<|im_end|>"
-    ids = torch.tensor([*prompt, *generated.ids])
-    with torch.no_grad():
-        hidden = model(ids[None], model.positions(ids)[:, None], patches).hidden[0]
+    ids, hidden = teacher_forced(model, prompt, generated.ids, patches)
     written = hidden[ids == language.seg]
     assert written.shape == generated.seg_states.shape == (2, TINY.text.hidden_size)
     assert (generated.seg_states - written).abs().max() < 1e-4
@@ -130,19 +140,60 @@ def test_the_state_of_a_generated_seg_is_that_of_the_written_text(taught_assista
     assert torch.tensor(generated.log_probabilities) == pytest.approx(expected.detach(), abs=1e-4)
 
 
+def test_answers_written_together_are_those_written_alone(taught_assistant: Assistant, tiny_model: UnifiedModel) -> None:
+    language = taught_assistant.language
+    prompts = [prompt_ids(language, TINY.visual_tokens, *asked) for asked in ((QUERY,), ("Short?",), (QUERIES["ct"], "cough " * 9))]
+    pictures = [patches_of(112, 112), patches_of(224, 100), torch.randn(PATCHES, 1176)]
+    for model in (taught_assistant.model, tiny_model):
+        together = model.generate(prompts, model.see(torch.cat(pictures)), 150)
+        for prompt, patches, answer in zip(prompts, pictures, together, strict=True):
+            (alone,) = model.generate([prompt], model.see(patches), 150)
+            assert answer.ids == alone.ids
+            assert answer.log_probabilities == pytest.approx(alone.log_probabilities, abs=1e-4)
+            assert answer.seg_states.shape == alone.seg_states.shape
+            ids, hidden = teacher_forced(model, prompt, answer.ids, patches)
+            written = hidden[len(prompt) :][ids[len(prompt) :] == language.seg]
+            assert torch.allclose(answer.seg_states, written, atol=1e-4)
+
+
+def test_an_answer_that_is_closed_leaves_the_others_to_be_written(taught_assistant: Assistant) -> None:
+    model, language = taught_assistant.model, taught_assistant.language
+    closing = prompt_ids(language, TINY.visual_tokens, QUERY)
+    almost_done = closing + answer_ids(language, REPORT)[:-1]
+    patches = patches_of(112, 112)
+    answers = model.generate([closing, almost_done, closing], model.see(patches.repeat(3, 1)), 300)
+    assert [language.decode(each.ids) for each in answers] == [REPORT + "<|im_end|>", "<|im_end|>", REPORT + "<|im_end|>"]
+    assert len(answers[1].seg_states) == 0
+
+
 def test_an_answer_cut_right_after_a_seg_still_has_its_state(taught_assistant: Assistant) -> None:
     model, language = taught_assistant.model, taught_assistant.language
-    prompt, patches = prompt_ids(language, TINY.visual_tokens, QUERIES["projection"]), patches_of(112, 112)
-    whole = model.generate(prompt, patches, 300)
-    cut = model.generate(prompt, patches, whole.ids.index(language.seg) + 1)
+    prompt, visual = prompt_ids(language, TINY.visual_tokens, QUERY), taught_assistant.model.see(patches_of(112, 112))
+    (whole,) = model.generate([prompt], visual, 300)
+    (cut,) = model.generate([prompt], visual, whole.ids.index(language.seg) + 1)
     assert cut.ids[-1] == language.seg
     assert (cut.seg_states - whole.seg_states[:1]).abs().max() < 1e-4
 
 
+def test_chances_of_answers_to_one_picture_are_those_of_each_prompt_alone(tiny_model: UnifiedModel, tiny_language: Language) -> None:
+    prompts = [prompt_ids(tiny_language, TINY.visual_tokens, query) for query in ("Any nodule?", "Is it a chest?", "Which side is it on?")]
+    common = prompts[0].index(tiny_language.special_ids["<|vision_end|>"]) + 1
+    patches = torch.randn(PATCHES, 1176)
+    chances = tiny_model.chances(prompts[0][:common], [prompt[common:] for prompt in prompts], tiny_model.see(patches))
+    assert chances.sum(-1).tolist() == pytest.approx([1] * 3)
+    for prompt, each in zip(prompts, chances, strict=True):
+        (alone,) = tiny_model.generate([prompt], tiny_model.see(patches), 1)
+        assert int(each.argmax()) == alone.ids[0]
+        assert each.max().log().item() == pytest.approx(alone.log_probabilities[0], abs=1e-4)
+
+
 def test_generations_at_the_same_time_do_not_disturb_each_other(tiny_model: UnifiedModel, tiny_language: Language) -> None:
+    def answer(question: tuple[list[int], torch.Tensor]) -> tuple[int, ...]:
+        return tiny_model.generate([question[0]], tiny_model.see(question[1]), 12)[0].ids
+
     questions = [(prompt_ids(tiny_language, TINY.visual_tokens, "word " * length), torch.randn(PATCHES, 1176)) for length in (1, 40, 7)]
-    one_by_one = [tiny_model.generate(prompt, patches, 12).ids for prompt, patches in questions]
+    one_by_one = list(map(answer, questions))
     with ThreadPoolExecutor(3) as threads:
-        at_once = list(threads.map(lambda question: tiny_model.generate(*question, 12).ids, questions))
+        at_once = list(threads.map(answer, questions))
     assert at_once == one_by_one
     assert tiny_model.mllm.model.rope_deltas is None
