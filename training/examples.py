@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -83,6 +84,7 @@ class Encoder:
     def __init__(self, model: UnifiedModel, language: Language, how: Augmentation) -> None:
         self.model, self.language, self.how = model, language, how
         self.side = 2 * model.config.mask_size
+        self._prompt = lru_cache(1024)(self._encode_prompt)
 
     def sample(self, case: Case, rng: np.random.Generator, weights: Weights) -> Sample:
         """One case with its report; the wording, too, is drawn from ``rng``."""
@@ -90,16 +92,13 @@ class Encoder:
         letterbox = self._letterbox(seen)
         boxes = {label: letterbox.box_to_model(box_of(mask)) for label, mask in seen.masks.items()}
         text, marked = answer(case, boxes, rng)
-        asked = prompt_ids(self.language, self.model.config.visual_tokens, QUERIES[case.kind])
-        said = answer_ids(self.language, text)
-        ids = torch.tensor(asked + said)
-        labels = ids.clone()
-        labels[: len(asked)] = IGNORED
+        asked, places = self._prompt(QUERIES[case.kind])
+        said = torch.tensor(answer_ids(self.language, text))
         segmented = bool(weights.masks and marked)
         return Sample(
-            input_ids=ids,
-            labels=labels,
-            position_ids=self.model.positions(ids)[1:],
+            input_ids=torch.cat([asked, said]),
+            labels=torch.cat([torch.full_like(asked, IGNORED), said]),
+            position_ids=torch.cat([places, (places.max() + 1 + torch.arange(len(said))).expand(3, -1)], 1),
             pixel_values=self._patches(seen),
             segmenter_pixels=self._segmenter_pixels(seen) if segmented else None,
             masks=torch.from_numpy(self._covered(seen, marked, self.side)) if segmented else None,
@@ -121,6 +120,11 @@ class Encoder:
             mask_labels=torch.tensor([LABELS.index(label) for _, label in places], dtype=torch.long),
             names=tuple(case.name for case in cases),
         )
+
+    def _encode_prompt(self, query: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens of a query, and their places in the image and the text [3, token]."""
+        ids = torch.tensor(prompt_ids(self.language, self.model.config.visual_tokens, query))
+        return ids, self.model.positions(ids)[1:]
 
     def _seen(self, case: Case, rng: np.random.Generator) -> Seen:
         image, masks = varied(case, self.how, rng)

@@ -58,6 +58,7 @@ def test_an_example_has_a_mask_for_every_seg_token_and_supervises_the_answer_onl
     assert torch.equal(sample.labels[supervised], sample.input_ids[supervised])
     answer = encoder.language.decode(sample.input_ids[supervised].tolist())
     assert answer.startswith("<think>")
+    assert torch.equal(sample.position_ids, encoder.model.positions(sample.input_ids)[1:])
     assert "eft nodule" in answer
     assert not supervised[: int(torch.nonzero(sample.input_ids == encoder.language.image).max()) + 1].any()
 
