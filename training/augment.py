@@ -46,7 +46,7 @@ def moved(
     return there[0] + np.float32(outside), there[1:] > 0.5
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=512)
 def _curves(length: int) -> torch.Tensor:
     """[length, 2 + bends]: the centre of each pixel, -1 to 1; one; and how much each displaced point bends it (bicubic)."""
     centres = (torch.arange(length) + 0.5) * 2 / length - 1

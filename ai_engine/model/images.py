@@ -150,7 +150,7 @@ class Letterbox:
         return (row - self.top) * self.shape[0] / self.height, (column - self.left) * self.shape[1] / self.width
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=512)
 def _overlap(source: int, start: int, length: int, size: int, side: int) -> NDArray[np.float32]:
     """Return [side, source]: the part of each grid cell that each source pixel covers along one axis."""
     edges = (start + np.arange(source + 1) * (length / source)) * (side / size)
