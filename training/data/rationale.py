@@ -82,7 +82,8 @@ def faults_of(text: str, facts: Facts) -> list[Fault]:
         Fault.BOX: _cites_others(answer, facts.boxes),
         Fault.UNTIED: any(_is_untied(sentence) for sentence in answer.sentences),
         Fault.ORDER: not _is_ordered(answer),
-        Fault.ADDED: not set(_stated(answer.sentences)) <= set(_stated(report)) or not names_in(answer.impression) <= names_in(facts.report),
+        Fault.ADDED: not set(_stated(answer.sentences)) <= set(_stated(report))
+        or not names_in(answer.impression) <= names_in(facts.report),
         Fault.SIDE: _mistakes_sides(answer, report, facts.boxes),
     }
     return [fault for fault, is_so in checks.items() if is_so]

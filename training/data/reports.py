@@ -58,8 +58,7 @@ def answer(shown: Shown, boxes: Mapping[str, Box], rng: np.random.Generator) -> 
     if "ribs" in boxes and rng.random() >= RIBS_SHARE:
         boxes = {label: box for label, box in boxes.items() if label != "ribs"}
     written = [sentence for region in ANATOMY for sentence in _region(region, shown.kind, boxes, rng)]
-    steps = [step for region in ANATOMY if (step := _step(region, boxes)) is not None]
-    text = compose(steps, [sentence for sentence, _ in written], impression(boxes))
+    text = compose(reasoning(boxes), [sentence for sentence, _ in written], impression(boxes))
     return text, [label for _, labels in written for label in labels]
 
 
@@ -112,6 +111,11 @@ def labels_of(region: str, boxes: Mapping[str, Box]) -> list[str]:
     names = ANATOMY[region]
     sided = [f"{side} {name}" for side in SIDES for name in names]
     return [label for label in (*sided, *names) if label in boxes]
+
+
+def reasoning(boxes: Mapping[str, Box]) -> list[Step]:
+    """The steps through the regions, with the box of everything that was looked at."""
+    return [step for region in ANATOMY if (step := _step(region, boxes)) is not None]
 
 
 def _step(region: str, boxes: Mapping[str, Box]) -> Step | None:
