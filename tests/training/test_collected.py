@@ -1,0 +1,44 @@
+"""Collected radiographs become cases; no patient is on both sides of the split."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.training.evaluation.films import write_folder
+from training.collected import folds, main
+from training.data.cases import Cases
+
+
+def test_every_patient_is_in_one_fold_and_in_the_same_one_again() -> None:
+    patients = [f"p{number}" for number in range(11)] * 2
+    dealt = folds(patients, 3, seed=1)
+    assert sorted(patient for fold in dealt for patient in fold) == sorted(set(patients))
+    assert {len(fold) for fold in dealt} == {3, 4}
+    assert dealt == folds(patients[::-1], 3, seed=1)
+
+
+@pytest.mark.parametrize("fold", [0, 1, 2])
+def test_radiographs_come_as_cases_with_findings_on_their_side(tmp_path: Path, fold: int) -> None:
+    (tmp_path / "films").mkdir()
+    write_folder(tmp_path / "films")
+    main(tmp_path / "films", tmp_path / "out", fold=fold, count=3)
+    train, held_out = (list(Cases(tmp_path / "out", split)) for split in ("train", "held_out_patient"))
+    assert len(train) + len(held_out) == 4
+    assert not {case.patient for case in train} & {case.patient for case in held_out}
+    assert (tmp_path / "out" / "held_out.txt").read_text().split() == sorted({case.patient for case in held_out})
+    of_a = [case for case in train + held_out if case.patient == "a"]
+    assert all("left ground glass opacity" in case.masks and "right ground glass opacity" not in case.masks for case in of_a)
+    mask = of_a[0].masks["left ground glass opacity"]
+    assert not (mask & ~of_a[0].masks["left lung"]).any()
+    assert np.argwhere(mask)[:, 1].mean() > mask.shape[1] / 2
+    assert any("endotracheal tube" in case.masks for case in of_a)
+    assert [case.masks for case in train + held_out if case.patient == "n"] == [{}]
+
+
+def test_an_output_folder_is_never_written_into_twice(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    write_folder(tmp_path / "films")
+    main(tmp_path / "films", tmp_path / "out", fold=0, count=3)
+    with pytest.raises(FileExistsError):
+        main(tmp_path / "films", tmp_path / "out", fold=0, count=3)
