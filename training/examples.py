@@ -5,26 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import get_args
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ai_engine.model.images import Letterbox, mllm_input, segmenter_input, windowed
+from ai_engine.model.images import Box, Letterbox, mllm_input, segmenter_input, windowed
 from ai_engine.model.language import Language
-from ai_engine.model.prompt import QUERIES, answer_ids, prompt_ids
+from ai_engine.model.prompt import Task, answer_ids, prompt_ids
 from ai_engine.model.unified import UnifiedModel
-from radiology.finding import Box
+from radiology import finding
 from training.augment import AIR_HU, moved, regreyed
 from training.data.cases import Case
-from training.data.reports import answer
+from training.data.tasks import ask
 from training.packing import IGNORED, Sample
 from training.parts import LABELS, PARTS, is_finding, part_index
 from training.stages import Augmentation, Weights
 
 TOUCHED = 20.0
 """A twentieth of an image token is enough for a finding to count as there."""
-VOCABULARY_REPORTS = 300
+VOCABULARY_CASES = 300
 STILL_VISIBLE = 0.7
 """A finding that keeps less of its area is not shown that way: the image stays where it was."""
 
@@ -86,13 +87,13 @@ class Encoder:
         self.side = 2 * model.config.mask_size
         self._prompt = lru_cache(1024)(self._encode_prompt)
 
-    def sample(self, case: Case, rng: np.random.Generator, weights: Weights) -> Sample:
-        """One case with its report; the wording, too, is drawn from ``rng``."""
+    def sample(self, case: Case, rng: np.random.Generator, weights: Weights, task: Task = "report") -> Sample:
+        """One case with a query and its answer; the wording, too, is drawn from ``rng``."""
         seen = self._seen(case, rng)
         letterbox = self._letterbox(seen)
         boxes = {label: letterbox.box_to_model(box_of(mask)) for label, mask in seen.masks.items()}
-        text, marked = answer(case, boxes, rng)
-        asked, places = self._prompt(QUERIES[case.kind])
+        query, text, marked = ask(task, case, boxes, rng)
+        asked, places = self._prompt(query)
         said = torch.tensor(answer_ids(self.language, text))
         segmented = bool(weights.masks and marked)
         return Sample(
@@ -158,15 +159,18 @@ class Encoder:
 
 
 def texts(cases: Sequence[Case], seed: int) -> Iterator[str]:
-    """Reports to learn a vocabulary from, of cases drawn at random, and the queries."""
-    yield from QUERIES.values()
+    """What to learn a vocabulary from: queries and answers of every task, about cases drawn at random; reports most of all."""
     rng = np.random.default_rng(seed)
-    for index in rng.integers(len(cases), size=VOCABULARY_REPORTS):
+    for index in rng.integers(len(cases), size=VOCABULARY_CASES):
         case = cases[int(index)]
-        yield answer(case, dict.fromkeys(case.masks, (0, 0, 1, 1)), rng)[0]
+        boxes: dict[str, Box] = dict.fromkeys(case.masks, (0, 0, 1, 1))
+        for task in get_args(Task):
+            query, answer, _ = ask(task, case, boxes, rng)
+            yield query
+            yield answer
 
 
 def box_of(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
     """(row0, column0, row1, column1) around a mask."""
-    box = Box.around(mask[None])
+    box = finding.Box.around(mask[None])
     return box.start[1], box.start[2], box.stop[1], box.stop[2]
