@@ -39,6 +39,7 @@ class Segmenter(nn.Module):
         build = Sam2VideoModel if config.memory else Sam2Model
         self.sam2_model = build._from_config(_sam2_config(config, size), attn_implementation=WINDOWS)
         self._padding_points = config.padding_points
+        self._multimask = config.multimask
 
     def initialise(self) -> None:
         """Draw fresh weights, torch's defaults: from nothing they learn faster than transformers' narrow normal.
@@ -97,10 +98,12 @@ class Segmenter(nn.Module):
             image_positional_embeddings=self.sam2_model.get_image_wide_positional_embeddings().expand(count, -1, -1, -1),
             sparse_prompt_embeddings=sparse[:, None],
             dense_prompt_embeddings=prompts.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(count, -1, *image.shape[-2:]),
-            multimask_output=False,
+            multimask_output=self._multimask,
             high_resolution_features=finer,
         )
-        return Decoded(logits[:, 0, 0], iou[:, 0, 0], tokens[:, 0, 0], presence[:, 0, 0])
+        # Of several masks for one prompt the one that expects the highest IoU, with its token, as SAM 2 chooses.
+        mask, best = torch.arange(count, device=iou.device), iou[:, 0].argmax(1)
+        return Decoded(logits[mask, 0, best], iou[mask, 0, best], tokens[mask, 0, best], presence[:, 0, 0])
 
 
 def _sam2_config(config: SegmenterConfig, size: int) -> Sam2Config | Sam2VideoConfig:
