@@ -82,10 +82,10 @@ class Body:
 
     def cast(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """The shadow on the whole picture of values (slice, row, column) on the lungs' box: line integrals, or any other sum."""
+        slices, _, columns = values.shape
+        bottom, left = self.soft.shape[0] - self.corner[0], self.corner[1]
         whole = np.zeros(self.soft.shape, np.float32)
-        shadow = values.sum(axis=1)[::-1]
-        first, left = whole.shape[0] - self.corner[0] - len(shadow), self.corner[1]
-        whole[first : first + len(shadow), left : left + values.shape[2]] = shadow
+        whole[bottom - slices : bottom, left : left + columns] = values.sum(axis=1)[::-1]
         return whole
 
 
