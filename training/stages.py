@@ -16,6 +16,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from torch import nn
 
+from ai_engine.model.prompt import Task
 from training.losses import scale_gradient
 
 Part = Literal["language", "vision", "aligner", "projector", "segmenter"]
@@ -62,6 +63,7 @@ class Stage(Checked):
         minutes: wall-clock time; with ``steps``, whichever comes first ends the stage. Both survive a resume, but only steps are exact.
         images: 0, or the pictures of one step of a stage without any text: the vision tower learns from the coverage loss, and the
             segmenter from prompts that are learned for each label and thrown away afterwards.
+        tasks: how often each task is asked for, in any unit; the words of ``ai_engine.model.prompt.Task``.
         learning_rates: peak rate of every part that learns; a part that is not named is frozen.
         weights: of the losses.
         warmup_steps: steps of linear warm-up; after them the rate follows a cosine down to ``final_rate`` of the peak.
@@ -75,6 +77,7 @@ class Stage(Checked):
     steps: int | None = Field(None, gt=0)
     minutes: float | None = Field(None, gt=0)
     images: int = Field(0, ge=0)
+    tasks: dict[Task, Annotated[float, Field(gt=0)]] = Field({"report": 1.0}, min_length=1)
     learning_rates: dict[Part, Rate]
     weights: Weights = Weights()
     warmup_steps: int = Field(0, ge=0)

@@ -55,6 +55,10 @@ class Stream:
         if stage.images:
             parts = [slice(first, first + stage.images) for first in range(0, size, stage.images)]
             return [self.encode.pictures([self.cases[index] for index in chosen[part]], draws[part], stage.weights) for part in parts]
-        samples = [self.encode.sample(self.cases[index], rng, stage.weights) for index, rng in zip(chosen, draws, strict=True)]
+        shares = np.array(list(stage.tasks.values())) / sum(stage.tasks.values())
+        drawn = np.random.default_rng((self.config.seed, 3, window)).choice(len(shares), size, p=shares)
+        tasks = [list(stage.tasks)[each] for each in drawn]
+        asked = zip(chosen, draws, tasks, strict=True)
+        samples = [self.encode.sample(self.cases[index], rng, stage.weights, task) for index, rng, task in asked]
         rows = pack(samples, self.config.row_tokens, self.encode.language.seg, self.dropped.add)
         return [rows[index] for index in np.random.default_rng((self.config.seed, 2, window)).permutation(len(rows))]

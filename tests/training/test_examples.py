@@ -1,11 +1,14 @@
 """What a training example shows and says."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
 from ai_engine.model.config import TINY
 from ai_engine.model.language import Language
+from ai_engine.model.prompt import Task
 from ai_engine.model.unified import UnifiedModel
 from tests.training.phantom import SIDE, chest, with_nodule
 from training.augment import moved
@@ -113,3 +116,19 @@ def test_pictures_show_what_a_sample_of_the_same_draw_shows(encoder: Encoder) ->
     assert sample.segmenter_pixels is not None
     assert pictures.segmenter_pixels is not None
     assert torch.equal(sample.segmenter_pixels, pictures.segmenter_pixels[0])
+
+
+@pytest.mark.parametrize(
+    ("task", "asked", "answered"),
+    [("detection", "b(ounding )?box", "bbox_2d|seen"), ("segmentation", "", r"\[SEG\]|seen"), ("question", "", "")],
+)
+def test_every_task_is_asked_about_the_picture_and_its_masks_follow_its_seg_tokens(
+    encoder: Encoder, task: Task, asked: str, answered: str
+) -> None:
+    for seed in range(6):
+        sample = encoder.sample(with_nodule(40, 66), np.random.default_rng(seed), EVERYTHING, task)
+        supervised = sample.labels != IGNORED
+        assert re.search(asked, encoder.language.decode(sample.input_ids[~supervised].tolist()))
+        assert re.search(answered, encoder.language.decode(sample.input_ids[supervised].tolist()))
+        assert int((sample.input_ids == encoder.language.seg).sum()) == (0 if sample.masks is None else len(sample.masks))
+        assert torch.equal(sample.position_ids, encoder.model.positions(sample.input_ids)[1:])

@@ -21,10 +21,18 @@ def configuration(seed: int = 3) -> Config:
     spoken = {"language": 3e-3, "vision": 3e-3, "aligner": 3e-3}
     masked = {"projector": 3e-3, "segmenter": 3e-3}
     seen = {"token": 0, "coverage": 1}
+    tasks = {"report": 1, "segmentation": 1, "detection": 1, "question": 1}
     stages = [
         {"name": "pictures", "steps": 2, "images": 2, "learning_rates": {"vision": 3e-3, "segmenter": 3e-3}, "weights": seen},
         {"name": "warm-up", "steps": 3, "learning_rates": spoken, "weights": {"dice": 0, "mask_cross_entropy": 0, "coverage": 1}},
-        {"name": "joint", "steps": 3, "learning_rates": spoken | masked, "weights": {"quality": 0.1}, "mask_gradient_scale": 0.001},
+        {
+            "name": "joint",
+            "steps": 3,
+            "learning_rates": spoken | masked,
+            "weights": {"quality": 0.1},
+            "mask_gradient_scale": 0.001,
+            "tasks": tasks,
+        },
         {"name": "segmentation", "steps": 4, "learning_rates": masked, "weights": {"token": 0}, "cached_rows": 2},
     ]
     return Config.model_validate({"model": "tiny", "seed": seed, "threads": 1, "row_tokens": 512, "window": 4, "stages": stages})
