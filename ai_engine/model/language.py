@@ -67,10 +67,11 @@ class Language:
 
     @classmethod
     def load(cls, path: Path, added: Sequence[str] = ()) -> Self:
-        """Read a ``tokenizer.json``, and give it the special tokens ``added`` that it lacks, in this order."""
+        """Read a ``tokenizer.json``, and add special tokens in this order where it lacks the first of them."""
         try:
             tokenizer = Tokenizer.from_file(str(path))
-            tokenizer.add_special_tokens(list(added))
+            if added and tokenizer.token_to_id(added[0]) is None:
+                tokenizer.add_special_tokens(list(added))
             return cls(tokenizer)
         except EngineError:
             raise

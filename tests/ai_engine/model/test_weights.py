@@ -24,9 +24,10 @@ def test_a_model_survives_its_folder(tmp_path: Path, tiny_model: UnifiedModel, t
     assert loaded_digest == digest == hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest()
     assert model.config == tiny_model.config
     assert language.special_ids == tiny_language.special_ids
+    written = tiny_model.state_dict()
     for name, value in model.state_dict().items():
         assert value.dtype == torch.float32
-        assert torch.equal(value, tiny_model.state_dict()[name].half().float()), name
+        assert torch.equal(value, written[name].half().float()), name
     assert model.mllm.lm_head.weight is model.mllm.model.language_model.embed_tokens.weight
 
 
