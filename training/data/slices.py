@@ -1,6 +1,8 @@
-"""Axial CT slices with exact truth: a slab of a scan, lesions put in, one slice cut out."""
+"""Axial CT slices with exact truth: a slab of a scan, lesions put in, slices cut out."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,30 +17,55 @@ from training.data.sources import AIR_HU, GREAT_VESSELS, HEART, Scan
 HALF_SLAB = 14
 """Slices on either side of the chosen one in which a lesion is shaped."""
 LEAST_PIXELS = 25
+_IN_PLANE = ndimage.generate_binary_structure(2, 1)[None]
 
 
 def scene(scan: Scan, shapes: list[NDArray[np.bool_]], rng: np.random.Generator) -> Scene:
     """Cut one slice. ``shapes``: nodules as boolean blocks on the scan's own grid."""
+    (image,), masks = cut(scan, shapes, draw_slice(scan, rng), (0,), rng)
+    return Scene("ct", image, {name: mask[0] for name, mask in masks.items() if mask.sum() >= LEAST_PIXELS})
+
+
+def draw_slice(scan: Scan, rng: np.random.Generator) -> int:
+    """Any slice that shows a lung."""
     lungs = np.flatnonzero(np.isin(scan.labels, list(SIDES.values())).any(axis=(1, 2)))
-    chosen = int(rng.integers(lungs[0], lungs[-1] + 1))
+    return int(rng.integers(lungs[0], lungs[-1] + 1))
+
+
+def cut(
+    scan: Scan, shapes: list[NDArray[np.bool_]], chosen: int, beside: Sequence[int], rng: np.random.Generator
+) -> tuple[NDArray[np.int16], dict[str, NDArray[np.bool_]]]:
+    """Put lesions into the slab around a slice, and cut out slices in one field of view.
+
+    Args:
+        scan: the patient.
+        shapes: nodules as boolean blocks on the scan's own grid.
+        chosen: index of the slice that nodules go through.
+        beside: which slices to cut, counted from ``chosen``, at most ``HALF_SLAB`` away and inside the scan.
+        rng: draws lesions, field of view and noise.
+
+    Returns:
+        The images (slice, row, column) in HU, and masks of the same shape by label.
+    """
     first = max(0, chosen - HALF_SLAB)
     slab = slice(first, min(len(scan.labels), chosen + HALF_SLAB + 1))
     plane = chosen - first
+    shown = [plane + offset for offset in beside]
     hounsfield, labels = scan.hounsfield[slab].copy(), scan.labels[slab]
     wanted = draw_wanted(rng)
-    masks = {f"{side} lung": labels[plane] == value for side, value in SIDES.items()}
+    masks = {f"{side} lung": labels[shown] == value for side, value in SIDES.items()}
     if scan.has_organs:
-        masks["mediastinum"] = (labels[plane] == HEART) | (labels[plane] == GREAT_VESSELS)
+        masks["mediastinum"] = (labels[shown] == HEART) | (labels[shown] == GREAT_VESSELS)
     found: dict[str, NDArray[np.bool_]] = {}
     for side in wanted.nodules:
         mask = _nodule_through(labels == SIDES[side], plane, shapes, rng)
         if mask is not None:
             hounsfield[mask] = rng.normal(rng.uniform(-20, 70), 15, int(mask.sum())).astype(np.int16)
-            found[f"{side} nodule"] = found.get(f"{side} nodule", np.zeros(mask.shape[1:], bool)) | mask[plane]
+            found[f"{side} nodule"] = found.get(f"{side} nodule", np.zeros_like(mask[shown])) | mask[shown]
     for each in wanted.opacities:
         mask, filled = _opacity(labels == SIDES[each.side], each, hounsfield, scan.spacing_mm, rng)
         hounsfield[mask] = np.maximum(hounsfield[mask], filled)
-        seen = ndimage.binary_opening(mask[plane], iterations=2)
+        seen = ndimage.binary_opening(mask[shown], _IN_PLANE, iterations=2)
         others = np.logical_or.reduce([place for label, place in found.items() if label.startswith(each.side)] or [np.zeros_like(seen)])
         label = f"{each.side} {each.name}"
         found[label] = found.get(label, np.zeros_like(seen)) | (seen & ~others)
@@ -46,16 +73,14 @@ def scene(scan: Scan, shapes: list[NDArray[np.bool_]], rng: np.random.Generator)
         lung = labels == SIDES[side]
         air = _air(lung, side, share, scan.spacing_mm)
         hounsfield[air] = AIR_HU
-        found = {label: place & ~air[plane] for label, place in found.items()}
-        found[f"{side} pneumothorax"] = air[plane]
+        found = {label: place & ~air[shown] for label, place in found.items()}
+        found[f"{side} pneumothorax"] = air[shown]
     for side, height in wanted.effusion_mm.items():
         mask = lesions.effusion(labels == SIDES[side], scan.spacing_mm, 0.6 * height, "supine")
         hounsfield[mask] = rng.normal(10, 10, int(mask.sum())).astype(np.int16)
-        found = {label: place & ~mask[plane] for label, place in found.items()}  # nothing is seen in fluid
-        found[f"{side} pleural effusion"] = mask[plane]
-    masks |= found
-    image, masks = _framed(hounsfield[plane], masks, rng)
-    return Scene("ct", image, {name: mask for name, mask in masks.items() if mask.sum() >= LEAST_PIXELS})
+        found = {label: place & ~mask[shown] for label, place in found.items()}  # nothing is seen in fluid
+        found[f"{side} pleural effusion"] = mask[shown]
+    return _framed(hounsfield[shown], masks | found, rng)
 
 
 def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
@@ -124,17 +149,21 @@ def _nodule_through(
 
 
 def _framed(
-    plane: NDArray[np.int16], masks: dict[str, NDArray[np.bool_]], rng: np.random.Generator
+    planes: NDArray[np.int16], masks: dict[str, NDArray[np.bool_]], rng: np.random.Generator
 ) -> tuple[NDArray[np.int16], dict[str, NDArray[np.bool_]]]:
     """Another field of view: the body shifted and scaled in the reconstruction circle, then stored at ``SIZE``; noise added."""
-    whole = plane.shape[0]
+    whole = planes.shape[1]
     side = whole * float(rng.uniform(0.8, 1.1))
     centre = whole / 2 + rng.uniform(-0.06, 0.06, 2) * whole
     box = (centre[1] - side / 2, centre[0] - side / 2, centre[1] + side / 2, centre[0] + side / 2)
 
-    def cut(array: NDArray[np.float32], outside: float) -> NDArray[np.float32]:
-        picture = Image.fromarray(array - outside).transform((SIZE, SIZE), Image.Transform.EXTENT, box, Image.Resampling.BILINEAR)
-        return np.asarray(picture, np.float32) + outside
+    def framed(array: NDArray[np.float32], outside: float) -> NDArray[np.float32]:
+        pictures = [
+            Image.fromarray(plane).transform((SIZE, SIZE), Image.Transform.EXTENT, box, Image.Resampling.BILINEAR)
+            for plane in array - outside
+        ]
+        return np.stack([np.asarray(picture, np.float32) for picture in pictures]) + outside
 
-    image = cut(plane.astype(np.float32), AIR_HU) + rng.normal(0, rng.uniform(0, 25), (SIZE, SIZE))
-    return image.astype(np.int16), {name: cut(mask.astype(np.float32), 0) > 0.5 for name, mask in masks.items()}
+    images = framed(planes.astype(np.float32), AIR_HU)
+    noise = rng.normal(0, rng.uniform(0, 25), images.shape)
+    return (images + noise).astype(np.int16), {name: framed(mask.astype(np.float32), 0) > 0.5 for name, mask in masks.items()}
