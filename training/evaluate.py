@@ -11,7 +11,7 @@ import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import torch
 import typer
@@ -21,77 +21,99 @@ from rich.table import Table
 
 from ai_engine.engine import WEIGHTS
 from ai_engine.model.assistant import Assistant
-from training.evaluation.facts import radfact
+from training.data.cases import Cases
+from training.evaluation.blind import Blind
+from training.evaluation.corruption import Corruption, corrupted
+from training.evaluation.facts import judge, radfact
 from training.evaluation.figures import HEADLINE, Figures, figures, headline, rounded, subgroups
 from training.evaluation.measured import measure
-from training.evaluation.shown import Reader, Shown, show
-from training.evaluation.truth import Truth, read_truths
+from training.evaluation.pages import at, write_page
+from training.evaluation.shown import Reader, read_one
+from training.evaluation.truth import Truth, chosen, read_truths
 from training.evaluation.words import cider, rouge_l
-
-app = typer.Typer(add_completion=False)
 
 
 def evaluate(reader: Reader, truths: Sequence[Truth], unreliable: Sequence[str] = (), times: int = 1000) -> Figures:
-    """Read every image once and compute all figures; ``unreliable`` names what the engine passes nothing on of."""
-    started = time.perf_counter()
-    readings = list(track(show(reader, truths), description="reading", total=len(truths)))
-    seconds = (time.perf_counter() - started) / max(1, len(truths))
-    shown = [reading.passed_on(unreliable) for reading in readings]
-    measured = [measure(each) for each in shown]
+    """Read every image once and compute all figures.
+
+    Args:
+        reader: what is evaluated.
+        truths: the images; one at a time is held.
+        unreliable: names that the engine passes nothing on of.
+        times: draws of the bootstrap.
+    """
+    raw, measured, judged, texts, by_image, seconds = [], [], [], [], {}, 0.0
+    for truth in track(truths, description="reading"):
+        started = time.perf_counter()
+        said = read_one(reader, truth)
+        seconds += time.perf_counter() - started
+        shown = said.passed_on(unreliable)
+        raw.append(measure(said))
+        measured.append(measure(shown))
+        judged.append(judge(shown))
+        texts.append((shown.text, " ".join(truth.report)))
+        dices = {name: score.dice for name, score in measured[-1].structures.items()}
+        by_image[truth.name] = {"dice": dices, "abnormal": measured[-1].abnormal, "text": shown.text}
     return figures(measured, times) | {
-        "raw": headline([measure(reading) for reading in readings]),
-        "radfact": radfact(shown),
-        "text": _text(shown),
+        "raw": headline(raw),
+        "radfact": radfact(judged),
+        "text": _likeness([(mine, reference) for mine, reference in texts if reference]),
         "subgroups": subgroups(measured, times),
-        "seconds_per_image": seconds,
-        "by_image": {
-            image.name: {
-                "dice": {name: score.dice for name, score in image.structures.items()},
-                "abnormal": image.abnormal,
-                "text": [statement.sentence.text for statement in each.statements],
-            }
-            for image, each in zip(measured, shown, strict=True)
-        },
+        "seconds_per_image": seconds / max(1, len(truths)),
+        "by_image": by_image,
     }
 
 
-def _text(shown: Sequence[Shown]) -> Figures | None:
-    """ROUGE-L and CIDEr of the shown sentences against the reference reports; None where no image has one."""
-    pairs = [
-        (" ".join(statement.sentence.text for statement in each.statements), " ".join(each.truth.report))
-        for each in shown
-        if each.truth.report
-    ]
+def _likeness(pairs: Sequence[tuple[str, str]]) -> Figures | None:
+    """ROUGE-L and CIDEr of shown texts against reference reports; None without a reference."""
     if not pairs:
         return None
-    return {
-        "rouge_l": sum(rouge_l(mine, reference) for mine, reference in pairs) / len(pairs),
-        "cider": cider([mine for mine, _ in pairs], [reference for _, reference in pairs]),
-        "n": len(pairs),
-    }
+    mine, references = zip(*pairs, strict=True)
+    return {"rouge_l": sum(rouge_l(*pair) for pair in pairs) / len(pairs), "cider": cider(mine, references), "n": len(pairs)}
 
 
-@app.command()
+def worsened(reader: Reader, truths: Sequence[Truth], unreliable: Sequence[str] = ()) -> dict[str, list[Figures]]:
+    """The headline figures of images made worse: by corruption, at each severity from 0 (as they are) to 5."""
+
+    def score(how: Corruption | None, severity: int) -> Figures:
+        images = track(truths, description=f"{how or 'as they are'} {severity}")
+        said = (read_one(reader, truth if how is None else corrupted(truth, how, severity)) for truth in images)
+        return {"severity": severity, **headline([measure(each.passed_on(unreliable)) for each in said])}
+
+    untouched = score(None, 0)
+    return {how: [untouched, *(score(how, severity) for severity in range(1, 6))] for how in get_args(Corruption)}
+
+
 def main(
     cases: Annotated[Path, typer.Option(help="Folder of radiographs with masks, or of cases of training.data.cases.")],
     json_file: Annotated[Path, typer.Option("--json", help="Where the figures go.")],
     weights: Annotated[Path, typer.Option(help="Weights folder.")] = WEIGHTS,
+    name: Annotated[str | None, typer.Option(help="What the reader is called in tables; else the weights' own name.")] = None,
     patients: Annotated[Path | None, typer.Option(help="A text file of patients, one a line: only their images.")] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many images of either list, evenly chosen.")] = None,
+    corruptions: Annotated[int, typer.Option(help="Read so many images again, made worse in 25 ways.")] = 0,
+    blind: Annotated[Path | None, typer.Option(help="Training cases: add the figures of a reader who knows them and never looks.")] = None,
+    docs: Annotated[Path | None, typer.Option(help="Write tables and plots into this folder, too.")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
     device: Annotated[str, typer.Option(help="torch device.")] = "cpu",
 ) -> None:
     """Score weights on images with a known truth."""
     torch.set_grad_enabled(False)
     assistant = Assistant.load(weights, device, threads)
-    truths = read_truths(cases, limit)
-    if patients is not None:
-        named = set(patients.read_text().split())
-        truths = [truth for truth in truths if truth.patient in named]
-    result = {"weights": assistant.config.name, "weights_sha256": assistant.weights_hash}
-    result |= rounded(evaluate(assistant, truths, assistant.config.unreliable))
+    unreliable = assistant.config.unreliable
+    truths = read_truths(cases, limit, patients.read_text().split() if patients else None)
+    result: Figures = {"reader": name or assistant.config.name, "weights_sha256": assistant.weights_hash, "withheld": unreliable}
+    result |= evaluate(assistant, truths, unreliable)
+    if blind is not None:
+        result["blind"] = evaluate(Blind.of(Cases(blind, "train")), truths)
+    if corruptions:
+        result["corruptions"] = worsened(assistant, chosen(truths, corruptions), unreliable)
+    result = rounded(result)
     json_file.write_text(json.dumps(result, indent=1) + "\n")
     print_headline(result, Console())
+    if docs is not None:
+        beside = [result["blind"] | {"reader": "never looks"}] if blind is not None else []
+        print(write_page([result, *beside], cases.name, docs))
 
 
 def print_headline(result: Figures, console: Console) -> None:
@@ -99,14 +121,11 @@ def print_headline(result: Figures, console: Console) -> None:
     title = f"{result['images']} images, {result['patients']} patients"
     table = Table("figure", "value", "95 % interval", "n", "before the check", title=title)
     for name in HEADLINE:
-        value: object = result
-        for key in name.split("."):
-            value = value[key] if isinstance(value, dict) and key in value else None
         ends = result["intervals"][name]
-        cells = (value, f"{ends[0]:.3f} to {ends[1]:.3f}" if ends else None, result["n"][name], result["raw"][name])
+        cells = (at(result, name), f"{ends[0]:.3f} to {ends[1]:.3f}" if ends else None, result["n"][name], result["raw"][name])
         table.add_row(name, *(f"{cell:.3f}" if isinstance(cell, float) else "-" if cell is None else str(cell) for cell in cells))
     console.print(table)
 
 
 if __name__ == "__main__":
-    app()
+    typer.run(main)

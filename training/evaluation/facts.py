@@ -8,8 +8,8 @@ somewhere is also grounded where its box lies on the true one (intersection over
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
 
 from ai_engine.consistency import pixels_of
 from radiology.finding import Presence, Side
@@ -78,27 +78,31 @@ def facts_of(truth: Truth) -> list[Fact]:
     return facts
 
 
-def radfact(shown: Iterable[Shown]) -> dict[str, float | int | None]:
+@dataclass(frozen=True)
+class Judged:
+    """Counts of one image: claims that could be judged and those that are true; of the true ones those that point somewhere and those that
+    point at the true place; facts, and those that a true claim states."""
+
+    claims: int
+    true: int
+    pointing: int
+    grounded: int
+    facts: int
+    stated: int
+
+
+def judge(shown: Shown) -> Judged:
+    """Judge every claim of what is shown of one image."""
+    made = [(fact, place) for fact, place in claims(shown) if fact.holds(shown.truth) is not None]
+    held = [(fact, place) for fact, place in made if fact.holds(shown.truth)]
+    said, known = {fact for fact, _ in held}, facts_of(shown.truth)
+    pointing = [place for _, place in held if place is not None]
+    return Judged(len(made), len(held), len(pointing), sum(pointing), len(known), sum(fact in said for fact in known))
+
+
+def radfact(images: Sequence[Judged]) -> dict[str, float | int | None]:
     """Precision, recall, their F1, and the grounded share of the true claims that point somewhere, over all images together."""
-    true, judged, grounded, pointing, stated, facts = 0, 0, 0, 0, 0, 0
-    for each in shown:
-        made = [(fact, place) for fact, place in claims(each) if fact.holds(each.truth) is not None]
-        held = [(fact, place) for fact, place in made if fact.holds(each.truth)]
-        known = facts_of(each.truth)
-        true, judged = true + len(held), judged + len(made)
-        pointing += sum(place is not None for _, place in held)
-        grounded += sum(place is True for _, place in held)
-        said = {fact for fact, _ in held}
-        stated += sum(fact in said for fact in known)
-        facts += len(known)
-    precision, recall = share(true, judged), share(stated, facts)
+    total = {field.name: sum(getattr(image, field.name) for image in images) for field in fields(Judged)}
+    precision, recall = share(total["true"], total["claims"]), share(total["stated"], total["facts"])
     both = None if precision is None or recall is None else share(2 * precision * recall, precision + recall)
-    return {
-        "precision": precision,
-        "recall": recall,
-        "f1": both,
-        "grounded": share(grounded, pointing),
-        "claims": judged,
-        "facts": facts,
-        "pointing": pointing,
-    }
+    return {"precision": precision, "recall": recall, "f1": both, "grounded": share(total["grounded"], total["pointing"]), **total}

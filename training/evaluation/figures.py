@@ -143,6 +143,7 @@ def subgroups(images: Sequence[Measured], times: int = 1000) -> dict[str, Figure
         name: {
             "figures": headline(groups[name]),
             "n": counted(groups[name]),
+            "images": len(groups[name]),
             "intervals": bootstrap(groups[name], lambda image: image.patient, headline, times),
         }
         for name in sorted(groups)

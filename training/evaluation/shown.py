@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 
@@ -55,6 +55,11 @@ class Shown:
         return [statement for statement in self.about(names) if statement.sentence.presence is not Presence.ABSENT]
 
     @property
+    def text(self) -> str:
+        """The sentences."""
+        return " ".join(statement.sentence.text for statement in self.statements)
+
+    @property
     def abnormal(self) -> list[Checked]:
         """The statements that a finding is there, or may be; devices and structures are none."""
         return self.positive([name for name, term in TERMS.items() if term.kind == "finding"])
@@ -85,12 +90,10 @@ class Shown:
         return frozenset(sides)
 
 
-def show(reader: Reader, truths: Iterable[Truth]) -> Iterator[Shown]:
-    """Read every image; everything that the reader says is kept."""
-    for truth in truths:
-        try:
-            reading = reader.read(truth.image, truth.kind)
-        except UnreadableAnswer:
-            yield Shown(truth, None, ())
-        else:
-            yield Shown(truth, reading, tuple(Checked(sentence) for sentence in reading.sentences))
+def read_one(reader: Reader, truth: Truth) -> Shown:
+    """Read an image; everything that the reader says is kept."""
+    try:
+        reading = reader.read(truth.image, truth.kind)
+    except UnreadableAnswer:
+        return Shown(truth, None, ())
+    return Shown(truth, reading, tuple(Checked(sentence) for sentence in reading.sentences))

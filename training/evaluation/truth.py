@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from scipy import ndimage
 from ai_engine.model.images import Kind, Letterbox
 from radiology.finding import Side
 from radiology.terms import TERMS
-from training.data.cases import Case, Cases, Split
+from training.data.cases import Cases, Split
 from training.data.reports import answer
 from training.evaluation.overlap import Mask, box_of
 from training.parts import name_of
@@ -49,6 +50,7 @@ FILM_DEVICES = frozenset({"endotracheal_tube", "central_venous_line", "nasogastr
 SPILL = 0.005
 """A piece of a finding smaller than this share of the lung that it lies in is an annotator's spill over the edge, not a finding there."""
 SIDES = (Side.RIGHT, Side.LEFT)
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,33 +132,57 @@ class Truth:
         return SIDES[0] if within[0] >= within[1] else SIDES[1]
 
 
-def read_truths(folder: Path, limit: int | None = None) -> list[Truth]:
-    """Read a folder: radiographs with masks, or cases of :mod:`training.data.cases` (then the patient that training never saw).
+class Truths(Sequence[Truth]):
+    """Images with their truth, read from disk when they are asked for."""
+
+    def __init__(self, loaders: Sequence[Callable[[], Truth]]) -> None:
+        self._loaders = loaders
+
+    def __len__(self) -> int:
+        return len(self._loaders)
+
+    @overload
+    def __getitem__(self, index: int) -> Truth: ...
+    @overload
+    def __getitem__(self, index: slice) -> Truths: ...
+    def __getitem__(self, index: int | slice) -> Truth | Truths:
+        """Read one, or choose some."""
+        return Truths(self._loaders[index]) if isinstance(index, slice) else self._loaders[index]()
+
+
+def read_truths(folder: Path, limit: int | None = None, patients: Collection[str] | None = None) -> Truths:
+    """Open a folder: radiographs with masks, or cases of :mod:`training.data.cases` (then the patient that training never saw).
 
     Args:
         folder: holds ``manifest.json``; raises ``FileNotFoundError`` where it does not.
         limit: at most so many images, evenly chosen; those without findings are chosen by themselves.
+        patients: only their radiographs.
     """
     manifest = json.loads((folder / "manifest.json").read_text())
     if isinstance(manifest, dict):
         return scenes(folder, "held_out_patient", limit)
     negatives = folder / "negatives.json"
-    without = json.loads(negatives.read_text()) if negatives.exists() else []
-    return [_film(folder, entry, normal) for entries, normal in ((manifest, False), (without, True)) for entry in chosen(entries, limit)]
+    loaders = []
+    for normal, entries in ((False, manifest), (True, json.loads(negatives.read_text()) if negatives.exists() else [])):
+        wanted = [entry for entry in entries if patients is None or _patient(entry) in patients]
+        loaders += [partial(_film, folder, entry, normal) for entry in chosen(wanted, limit)]
+    return Truths(loaders)
 
 
-def chosen(all_of: Sequence[Any], limit: int | None) -> Iterator[Any]:
+def chosen(all_of: Sequence[Item], limit: int | None) -> list[Item]:
     """At most ``limit`` of a sequence, evenly spread."""
     count = len(all_of) if limit is None else min(limit, len(all_of))
-    return (all_of[index * len(all_of) // count] for index in range(count))
+    return [all_of[index * len(all_of) // count] for index in range(count)]
 
 
-def scenes(folder: Path, split: Split, limit: int | None = None) -> list[Truth]:
+def scenes(folder: Path, split: Split, limit: int | None = None) -> Truths:
     """The scenes of a split of our own cases; their reference reports are written from their facts."""
-    return [_scene(case) for case in chosen(Cases(folder, split), limit)]
+    cases = Cases(folder, split)
+    return Truths([partial(_scene, cases, index) for index in chosen(range(len(cases)), limit)])
 
 
-def _scene(case: Case) -> Truth:
+def _scene(cases: Cases, index: int) -> Truth:
+    case = cases[index]
     letterbox = Letterbox.fit((case.image.shape[0], case.image.shape[1]), 2 * max(case.image.shape))
     boxes = {label: letterbox.box_to_model(box) for label, mask in case.masks.items() if (box := box_of(mask))}
     text, _ = answer(case, boxes, np.random.default_rng(0))
@@ -193,7 +219,7 @@ def _film(folder: Path, entry: Mapping[str, Any], normal: bool) -> Truth:
     judged -= {FILM_NAMES[name] for name in files.keys() - there.keys() if name in FILM_NAMES}
     return Truth(
         name=str(entry["id"]),
-        patient=str(entry.get("patient") or entry["id"]),
+        patient=_patient(entry),
         image=np.asarray(image, np.float32),
         kind="projection",
         masks={FILM_NAMES[name]: _mask(path, image.size) for name, path in there.items() if name_of(FILM_NAMES.get(name, "")) in TERMS},
@@ -202,6 +228,10 @@ def _film(folder: Path, entry: Mapping[str, Any], normal: bool) -> Truth:
         groups=_groups(entry, files),
         report=sentences_in(str(entry.get("report") or "")),
     )
+
+
+def _patient(entry: Mapping[str, Any]) -> str:
+    return str(entry.get("patient") or entry["id"])
 
 
 def _mask(path: Path, size: tuple[int, int]) -> Mask:

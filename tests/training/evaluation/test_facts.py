@@ -7,7 +7,7 @@ from radiology.finding import Presence, Side
 from tests.ai_engine.sentences import place, sentence
 from tests.training.evaluation.films import block
 from tests.training.phantom import chest
-from training.evaluation.facts import radfact
+from training.evaluation.facts import judge, radfact
 from training.evaluation.shown import Shown
 from training.evaluation.truth import Truth
 
@@ -26,7 +26,7 @@ NO_EFFUSION = sentence("No pleural effusion.", "pleural effusion", presence=Pres
 
 
 def scored(*sentences: ReadSentence) -> dict[str, float | int | None]:
-    return radfact([Shown(TRUTH, None, tuple(Checked(each) for each in sentences))])
+    return radfact([judge(Shown(TRUTH, None, tuple(Checked(each) for each in sentences)))])
 
 
 def test_a_report_that_says_all_and_only_what_is_there() -> None:
