@@ -6,9 +6,11 @@ It looks at one picture in the standard view (the patient's right on the image's
     a mask has pieces far smaller than its largest          the pieces are erased
     a mask is empty, or a few specks                        the place is dropped
     a place lies mostly outside the body                    the place is dropped
+    a finding's place is not on the side that words name    the place is dropped
     a finding is stated, and no place is left               the sentence is withheld
+    the model, asked again, doubts what it said of one      the sentence is withheld
     a structure is named, and no place is left              flagged
-    the words name one side, the place is on the other      flagged
+    a structure's place is not on the side that words name  flagged
     the words name both sides, the places are on one        flagged
     the box of the reasoning and the mask disagree          flagged
     a place is far too large for its name                   flagged
@@ -111,27 +113,43 @@ def check(sentences: Sequence[ReadSentence], body: NDArray[np.bool_]) -> tuple[l
         The sentences that may be stated, and one sentence for each that is withheld.
     """
     stated, withheld = [], []
+    sides = _Sides(sentences, body)
     for sentence in sentences:
-        checked = _check_places(sentence, body)
+        checked, why_no_place = _check_places(sentence, body, sides)
         if checked.is_abnormal and not checked.sentence.places:
-            withheld.append(f'Withheld, because {_why_no_place(sentence)}: "{sentence.text}"')
+            withheld.append(f'Withheld, because {why_no_place}: "{sentence.text}"')
+        elif sentence.doubted:
+            withheld.append(f'Withheld, because the model doubts it when asked again: "{sentence.text}"')
         else:
             stated.append(checked)
     return _without_contradictions(stated, withheld)
 
 
-def _check_places(sentence: ReadSentence, body: NDArray[np.bool_]) -> Checked:
+def _check_places(sentence: ReadSentence, body: NDArray[np.bool_], sides: _Sides) -> tuple[Checked, str]:
+    """Return the sentence with the places that may be right, and why there is none of them if there is none."""
     tidied = (
         replace(each, mask=replace(each.mask, pixels=without_strays(each.mask.pixels))) if each.mask else each for each in sentence.places
     )
     places = tuple(place for place in tidied if _may_be_right(place, body))
+    why = (
+        "no place that was marked for it can be right (empty, or outside the body)"
+        if sentence.places
+        else "the answer marks no place for it"
+    )
     flags = []
     if sentence.presence is not Presence.ABSENT:
+        if places and _is_finding(sentence.name):
+            why = "the words and the marked place name different sides of the patient"
+            places = tuple(place for place in places if not sides.contradict(place, sentence))
         if sentence.name and not places:
-            flags.append(f"No place is marked for it: {_why_no_place(sentence)}.")
-        flags += _side_flags(sentence, places, body)
+            flags.append(f"No place is marked for it: {why}.")
+        flags += sides.flags(sentence, places)
         flags += [flag for place in places for flag in _place_flags(sentence.name, place, body)]
-    return Checked(replace(sentence, places=places), tuple(dict.fromkeys(flags)))
+    return Checked(replace(sentence, places=places), tuple(dict.fromkeys(flags))), why
+
+
+def _is_finding(name: str) -> bool:
+    return name in TERMS and TERMS[name].kind != "structure"
 
 
 def _may_be_right(place: Place, body: NDArray[np.bool_]) -> bool:
@@ -140,35 +158,49 @@ def _may_be_right(place: Place, body: NDArray[np.bool_]) -> bool:
     return size >= SPECK_PIXELS and int(np.count_nonzero(pixels & ~body)) <= OUTSIDE_SHARE * size
 
 
-def _why_no_place(sentence: ReadSentence) -> str:
-    return (
-        "no place that was marked for it can be right (empty, or outside the body)"
-        if sentence.places
-        else "the answer marks no place for it"
-    )
+class _Sides:
+    """On which side of the patient places are: in which lung, as the same answer drew them, else of which half of the body."""
 
+    def __init__(self, sentences: Sequence[ReadSentence], body: NDArray[np.bool_]) -> None:
+        self._shape = body.shape
+        columns = np.flatnonzero(body.any(axis=0))
+        self._width = columns[-1] + 1 - columns[0]
+        self._middle = float(np.nonzero(body)[1].mean())
+        self._lungs: dict[Side, NDArray[np.bool_]] = {}
+        for place in (place for sentence in sentences if sentence.name == "lung" for place in sentence.places):
+            if place.side in _OTHER_SIDE and place.mask and place.mask.pixels.any() and self._half(place.mask.pixels) is place.side:
+                self._lungs[place.side] = place.mask.pixels
 
-def _side_flags(sentence: ReadSentence, places: Sequence[Place], body: NDArray[np.bool_]) -> list[str]:
-    """Compare the stated sides with where the places are; columns grow towards the patient's left."""
-    columns = np.flatnonzero(body.any(axis=0))
-    width = columns[-1] + 1 - columns[0]
-    middle = float(np.nonzero(body)[1].mean())
-    seen = [_side_of((float(np.nonzero(pixels_of(place, body.shape))[1].mean()) - middle) / width) for place in places]
-    flags = []
-    for place, side in zip(places, seen, strict=True):
+    def contradict(self, place: Place, sentence: ReadSentence) -> bool:
+        """Whether a place is on the other side than the words say."""
         said = place.side or sentence.side
-        if said in _OTHER_SIDE and side is _OTHER_SIDE[said]:
-            flags.append(f"The words say {said}, but a marked place is on the patient's {side}.")
-    if sentence.side is Side.BILATERAL and len(set(seen)) == 1 and seen[0] is not None:
-        flags.append(f"The words say both sides, but only the patient's {seen[0]} is marked.")
-    return flags
+        return said in _OTHER_SIDE and self._of(place) is _OTHER_SIDE[said]
 
+    def flags(self, sentence: ReadSentence, places: Sequence[Place]) -> list[str]:
+        """Say where the stated sides and the places differ."""
+        flags = []
+        for place in places:
+            if self.contradict(place, sentence):
+                flags.append(f"The words say {place.side or sentence.side}, but a marked place is on the patient's {self._of(place)}.")
+        seen = {self._of(place) for place in places}
+        if sentence.side is Side.BILATERAL and len(seen) == 1 and None not in seen:
+            flags.append(f"The words say both sides, but only the patient's {seen.pop()} is marked.")
+        return flags
 
-def _side_of(offset: float) -> Side | None:
-    """Return the side of a place whose centre is this far from the midline (share of the body's width); None in the middle."""
-    if abs(offset) <= MIDLINE_TOLERANCE:
-        return None
-    return Side.LEFT if offset > 0 else Side.RIGHT
+    def _of(self, place: Place) -> Side | None:
+        pixels = pixels_of(place, self._shape)
+        if len(self._lungs) == 2:
+            right, left = (int(np.count_nonzero(pixels & self._lungs[side])) for side in (Side.RIGHT, Side.LEFT))
+            if right != left:
+                return Side.RIGHT if right > left else Side.LEFT
+        return self._half(pixels)
+
+    def _half(self, pixels: NDArray[np.bool_]) -> Side | None:
+        """Return the half of the body that the centre of ``pixels`` is in, None at its middle; columns grow towards the patient's left."""
+        offset = (float(np.nonzero(pixels)[1].mean()) - self._middle) / self._width
+        if abs(offset) <= MIDLINE_TOLERANCE:
+            return None
+        return Side.LEFT if offset > 0 else Side.RIGHT
 
 
 def _place_flags(name: str, place: Place, body: NDArray[np.bool_]) -> list[str]:

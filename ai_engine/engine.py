@@ -35,6 +35,11 @@ class Reader(Protocol):
     def read(self, array: NDArray[np.float32], kind: Kind, spacing_mm: tuple[float, float] | None = None, indication: str = "") -> Reading:
         """Read one picture (row, column) in the standard view."""
 
+    def read_many(
+        self, arrays: Sequence[NDArray[np.float32]], kind: Kind, spacing_mm: tuple[float, float] | None = None, indication: str = ""
+    ) -> Sequence[Reading | UnreadableAnswer]:
+        """Read pictures of one kind together; for each its reading, or why there is none."""
+
     def follow(
         self,
         key: NDArray[np.float32],
@@ -148,12 +153,10 @@ class Engine:
         said: dict[int, list[Checked]] = {}
         withheld: list[str] = []
         unreadable: list[UnreadableAnswer] = []
-        for key in keys:
-            picture = turn.apply(volume.array[key])
-            try:
-                reading = self._reader.read(picture, "ct", spacing_mm, indication)
-            except UnreadableAnswer as error:
-                unreadable.append(error)
+        pictures = [turn.apply(volume.array[key]) for key in keys]
+        for key, picture, reading in zip(keys, pictures, self._reader.read_many(pictures, "ct", spacing_mm, indication), strict=True):
+            if isinstance(reading, UnreadableAnswer):
+                unreadable.append(reading)
                 continue
             said[key], kept_back = passed_on(reading, picture, "ct", self._unreliable)
             withheld += kept_back

@@ -1,4 +1,7 @@
-"""The assistant: one image in, sentences with the places they are about out. Knows no study, no DICOM and no volume."""
+"""The assistant: images in, sentences with the places they are about out. Knows no study, no DICOM and no volume.
+
+``read`` and ``read_many`` report, ``segment``, ``detect`` and ``ask`` answer what somebody wants to know of one image.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,22 @@ import torch
 from numpy.typing import NDArray
 
 from ai_engine.model.answer import Answer, Mark, Part, Sentence, Step, parse
+from ai_engine.model.confidence import confidences
 from ai_engine.model.config import ModelConfig
 from ai_engine.model.images import Box, Kind, Letterbox, mllm_input, segmenter_input, windowed
-from ai_engine.model.language import Language
+from ai_engine.model.language import END, Language
 from ai_engine.model.memory import Track
-from ai_engine.model.prompt import QUERIES, prompt_ids
+from ai_engine.model.prompt import BRIEFLY, DETECTION_QUERIES, QUERIES, SEGMENTATION_QUERIES, prompt_ids
+from ai_engine.model.tasks import parse_detection, parse_question, parse_segmentation
 from ai_engine.model.unified import Generated, UnifiedModel
 from ai_engine.model.weights import load_weights
 from radiology.errors import EngineError, OutOfMemory, UnreadableAnswer
 from radiology.finding import Presence, Side
+from radiology.terms import TERMS
 
+TOGETHER = 8
+"""How many images are read at a time; more would take more memory and no less time for each."""
+_SPELLED = "The model spelled out a [SEG] in letters; the study needs a radiologist's own reading."
 _NOWHERE = -1024.0
 """Logit of every cell where an object is not on the slice (SAM 2)."""
 
@@ -67,8 +76,9 @@ class ReadSentence:
         name: a name of :data:`radiology.terms.TERMS`, or empty.
         side: the patient's side, where the name has one.
         presence: what the sentence states about the name.
-        confidence: geometric mean of the probabilities of the sentence's tokens, 0 to 1; not calibrated.
+        confidence: how probable it is that the sentence is right, 0 to 1 (:mod:`ai_engine.model.confidence`).
         places: what it points at; none where something is absent.
+        doubted: the model itself, asked again, is less sure than its weights' configuration wants.
     """
 
     text: str
@@ -77,6 +87,7 @@ class ReadSentence:
     presence: Presence
     confidence: float
     places: tuple[Place, ...]
+    doubted: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +98,34 @@ class Reading:
     sentences: tuple[ReadSentence, ...]
     impression: str
     raw_text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Located:
+    """One place of an answer, in source pixels: the mask of a segmentation or the box of a detection.
+
+    Attributes:
+        label: what is there, a name of :data:`radiology.terms.TERMS` with its side before it where the answer has one.
+    """
+
+    label: str
+    mask: Mask | None = None
+    box: Box | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Reply:
+    """The answer to a query.
+
+    Attributes:
+        text: the words; of a question the word or phrase alone, in lower case.
+        confidence: probability of the answer's first token, which tells there from not there and yes from no; 0 to 1, not calibrated.
+        places: what it points at; none where the target is absent.
+    """
+
+    text: str
+    confidence: float
+    places: tuple[Located, ...] = ()
 
 
 class Assistant:
@@ -127,19 +166,91 @@ class Assistant:
             UnreadableAnswer: the model's text is not an answer.
             OutOfMemory: the device has too little memory.
         """
-        channels = windowed(array, kind)
-        box_frame = Letterbox.fit(channels.shape[1:], self.config.image_size, spacing_mm)
+        (reading,) = self.read_many([array], kind, spacing_mm, indication)
+        if isinstance(reading, UnreadableAnswer):
+            raise reading
+        return reading
+
+    def read_many(
+        self, arrays: Sequence[NDArray[np.float32]], kind: Kind, spacing_mm: tuple[float, float] | None = None, indication: str = ""
+    ) -> list[Reading | UnreadableAnswer]:
+        """Read images of one kind and spacing together; what is said of each is what :meth:`read` says. See there for the arguments.
+
+        Returns:
+            A reading for each, or why there is none.
+        """
         reason = indication if self.config.reads_indication else ""
-        prompt = prompt_ids(self.language, self.config.visual_tokens, QUERIES[kind], reason)
+        return [
+            reading
+            for first in range(0, len(arrays), TOGETHER)
+            for reading in self._read(
+                [windowed(array, kind) for array in arrays[first : first + TOGETHER]], QUERIES[kind], spacing_mm, reason
+            )
+        ]
+
+    def segment(self, array: NDArray[np.float32], kind: Kind, target: str, spacing_mm: tuple[float, float] | None = None) -> Reply:
+        """Draw ``target``, such as ``left lung``; any words, neutralised. An absent one is answered by a sentence without a mask."""
+        channels = windowed(array, kind)
+        generated, text = self._answer(channels, SEGMENTATION_QUERIES[0].format(target=target), spacing_mm)
+        answer = parse_segmentation(text)
+        if len(answer.labels) != len(generated.seg_states):
+            raise UnreadableAnswer(_SPELLED, text)
+        (masks,) = self._draw([channels], [generated.seg_states], spacing_mm)
+        places = tuple(Located(label, mask) for label, mask in zip(answer.labels, masks, strict=True))
+        return Reply(answer.text, exp(generated.log_probabilities[0]), places)
+
+    def detect(self, array: NDArray[np.float32], kind: Kind, target: str, spacing_mm: tuple[float, float] | None = None) -> Reply:
+        """Box ``target``, such as ``left lung``; any words, neutralised. An absent one is answered by a sentence without a box."""
+        channels = windowed(array, kind)
+        generated, text = self._answer(channels, DETECTION_QUERIES[0].format(target=target), spacing_mm)
+        frame = Letterbox.fit(channels.shape[1:], self.config.image_size, spacing_mm)
+        boxes = ((part.name, _in_source(part.box, frame)) for part in parse_detection(text))
+        places = tuple(Located(name or target, box=box) for name, box in boxes if box is not None)
+        return Reply(text.removesuffix(END).strip(), exp(generated.log_probabilities[0]), places)
+
+    def ask(self, array: NDArray[np.float32], kind: Kind, question: str, spacing_mm: tuple[float, float] | None = None) -> Reply:
+        """Answer a question about an image with a word or phrase; any words, neutralised."""
+        generated, text = self._answer(windowed(array, kind), f"{question} {BRIEFLY}", spacing_mm)
+        return Reply(parse_question(text), exp(generated.log_probabilities[0]))
+
+    def _answer(self, channels: NDArray[np.uint8], query: str, spacing_mm: tuple[float, float] | None) -> tuple[Generated, str]:
         with _memory_errors():
-            visual = self.model.see(self._tensor(mllm_input(box_frame.image(channels))))
+            visual = self._see([channels], spacing_mm)
+            prompt = prompt_ids(self.language, self.config.visual_tokens, query)
             (generated,) = self.model.generate([prompt], visual, self.maximum_new_tokens)
-        text = self.language.decode(generated.ids)
-        answer = parse(text)
-        if sum(len(sentence.marks) for sentence in answer.sentences) != len(generated.seg_states):
-            raise UnreadableAnswer("The model spelled out a [SEG] in letters; the study needs a radiologist's own reading.", text)
-        masks = self._segment(channels, generated.seg_states, spacing_mm)
-        return Reading(_steps_in_source(answer, box_frame), self._sentences(answer, generated, masks, box_frame), answer.impression, text)
+        return generated, self.language.decode(generated.ids)
+
+    def _read(
+        self, pictures: Sequence[NDArray[np.uint8]], query: str, spacing_mm: tuple[float, float] | None, indication: str
+    ) -> list[Reading | UnreadableAnswer]:
+        prompt = prompt_ids(self.language, self.config.visual_tokens, query, indication)
+        with _memory_errors():
+            visual = self._see(pictures, spacing_mm)
+            answers = self.model.generate([prompt] * len(pictures), visual, self.maximum_new_tokens)
+        texts = [self.language.decode(generated.ids) for generated in answers]
+        parsed = [_parsed(text, len(generated.seg_states)) for text, generated in zip(texts, answers, strict=True)]
+        none = visual.new_zeros(0, self.config.text.hidden_size)
+        states = [none if isinstance(answer, UnreadableAnswer) else each.seg_states for answer, each in zip(parsed, answers, strict=True)]
+        drawn = self._draw(pictures, states, spacing_mm)
+        readings: list[Reading | UnreadableAnswer] = []
+        seen = visual.split(self.config.visual_tokens)
+        for channels, tokens, generated, text, answer, masks in zip(pictures, seen, answers, texts, parsed, drawn, strict=True):
+            if isinstance(answer, UnreadableAnswer):
+                readings.append(answer)
+                continue
+            frame = Letterbox.fit(channels.shape[1:], self.config.image_size, spacing_mm)
+            with _memory_errors():
+                sure = confidences(self.model, self.language, tokens, answer.sentences, generated)
+            sentences = self._sentences(answer, sure, zip(masks, generated.seg_states, strict=True), frame)
+            readings.append(Reading(_steps_in_source(answer, frame), sentences, answer.impression, text))
+        return readings
+
+    def _see(self, pictures: Sequence[NDArray[np.uint8]], spacing_mm: tuple[float, float] | None) -> torch.Tensor:
+        """Return the visual tokens of pictures (channel, row, column), one picture after the other."""
+        frames = [Letterbox.fit(channels.shape[1:], self.config.image_size, spacing_mm) for channels in pictures]
+        patches = [mllm_input(frame.image(channels)) for frame, channels in zip(frames, pictures, strict=True)]
+        with torch.inference_mode():
+            return self.model.see(self._tensor(np.concatenate(patches)))
 
     def follow(
         self,
@@ -171,41 +282,47 @@ class Assistant:
                 logits = drawn.logits.where(drawn.presence[:, None, None] > 0, _NOWHERE)
             yield _masks(frame, logits, drawn.expected_iou)
 
-    def _segment(self, channels: NDArray[np.uint8], seg_states: torch.Tensor, spacing_mm: tuple[float, float] | None) -> tuple[Mask, ...]:
-        if not len(seg_states):
-            return ()
-        with torch.no_grad(), _memory_errors():
-            frame, features = self._encoded(channels, spacing_mm)
-            return _masks(frame, *self.model.decode_masks(features, self.model.project(seg_states)))
+    def _draw(
+        self, pictures: Sequence[NDArray[np.uint8]], states: Sequence[torch.Tensor], spacing_mm: tuple[float, float] | None
+    ) -> list[tuple[Mask, ...]]:
+        """Decode every picture's states [mark, channel]; each picture that has any is encoded once."""
+        drawn: list[tuple[Mask, ...]] = []
+        for channels, some in zip(pictures, states, strict=True):
+            if not len(some):
+                drawn.append(())
+                continue
+            with torch.inference_mode(), _memory_errors():
+                frame, features = self._encoded(channels, spacing_mm)
+                drawn.append(_masks(frame, *self.model.decode_masks(features, self.model.project(some))))
+        return drawn
 
     def _encoded(self, channels: NDArray[np.uint8], spacing_mm: tuple[float, float] | None) -> tuple[Letterbox, list[torch.Tensor]]:
         frame = Letterbox.fit(channels.shape[1:], self.config.segmenter_size, spacing_mm)
         return frame, self.model.encode_image(self._tensor(segmenter_input(frame.image(channels)))[None])
 
-    def _sentences(self, answer: Answer, generated: Generated, masks: tuple[Mask, ...], frame: Letterbox) -> tuple[ReadSentence, ...]:
-        confidences = self._line_confidences(generated)
-        drawn = iter(zip(masks, generated.seg_states, strict=True))
+    def _sentences(
+        self, answer: Answer, sure: Sequence[float], drawn: Iterator[tuple[Mask, torch.Tensor]], frame: Letterbox
+    ) -> tuple[ReadSentence, ...]:
+        doubt_below = self.config.presence.doubt_below if self.config.presence else 0.0
         sentences = []
-        for sentence in answer.sentences:
+        for sentence, confidence in zip(answer.sentences, sure, strict=True):
             places = tuple(_marked_place(mark, *next(drawn), frame) for mark in sentence.marks) or _boxed_place(sentence, frame)
-            sentences.append(
-                ReadSentence(sentence.text, sentence.name, sentence.side, sentence.presence, confidences[sentence.line], places)
-            )
+            doubted = confidence < doubt_below and sentence.name in TERMS and TERMS[sentence.name].kind != "structure"
+            sentences.append(ReadSentence(sentence.text, sentence.name, sentence.side, sentence.presence, confidence, places, doubted))
         return tuple(sentences)
-
-    def _line_confidences(self, generated: Generated) -> dict[int, float]:
-        """Return the geometric mean of the token probabilities of every line of the text."""
-        lines: dict[int, list[float]] = {}
-        line = 0
-        for token, log_probability in zip(generated.ids, generated.log_probabilities, strict=True):
-            lines.setdefault(line, []).append(log_probability)
-            # A line break is one byte, so counting them needs no whole characters.
-            line += self.language.decode([token]).count("\n")
-        return {number: exp(sum(values) / len(values)) for number, values in lines.items()}
 
     def _tensor(self, array: NDArray[np.float32]) -> torch.Tensor:
         like = self.model.seg_projector[0].weight
         return torch.from_numpy(array).to(like.device, like.dtype)
+
+
+def _parsed(text: str, states: int) -> Answer | UnreadableAnswer:
+    try:
+        answer = parse(text)
+    except UnreadableAnswer as error:
+        return error
+    marks = sum(len(sentence.marks) for sentence in answer.sentences)
+    return answer if marks == states else UnreadableAnswer(_SPELLED, text)
 
 
 def _masks(frame: Letterbox, logits: torch.Tensor, expected_iou: torch.Tensor) -> tuple[Mask, ...]:

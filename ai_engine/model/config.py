@@ -115,6 +115,19 @@ class SegmenterConfig(_Sizes):
         return self
 
 
+class PresenceConfig(_Sizes):
+    """How the model's yes or no to whether a finding is there becomes the confidence in what the report says of it.
+
+    Attributes:
+        slope, shift: of the log odds of yes against no, fitted on images that the model was not trained on (Platt's scaling).
+        doubt_below: what is said with less confidence than this is withheld.
+    """
+
+    slope: Annotated[float, Field(gt=0)] = 1.0
+    shift: float = 0.0
+    doubt_below: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+
 class ModelConfig(_Sizes):
     """One unified model.
 
@@ -125,6 +138,7 @@ class ModelConfig(_Sizes):
         vocabulary_size: rows of the token embedding; the tokenizer may have fewer tokens.
         dtype: of the parameters, once loaded.
         reads_indication: whether it was trained with the request's indication in the prompt; if not, it is not shown any.
+        presence: how it is asked whether a finding is there; None for weights that were not trained with such questions.
         unreliable: names of findings that these weights were measured not to find; nothing that they say of them is passed on.
     """
 
@@ -134,6 +148,7 @@ class ModelConfig(_Sizes):
     vocabulary_size: Size
     dtype: Literal["float32", "bfloat16"] = "float32"
     reads_indication: bool = False
+    presence: PresenceConfig | None = None
     unreliable: tuple[str, ...] = ()
     text: TextConfig
     vision: VisionConfig

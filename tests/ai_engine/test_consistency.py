@@ -1,5 +1,7 @@
 """What disagrees is flagged, what nothing supports is withheld, and what agrees is left alone."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -29,12 +31,25 @@ def test_what_agrees_passes_untouched() -> None:
     assert np.array_equal(stated[0].sentence.places[0].mask.pixels, good.places[0].mask.pixels)
 
 
-def test_words_that_name_the_other_side_are_flagged_not_hidden() -> None:
-    stated, withheld = check([nodule(RIGHT)], BODY)
+ELSEWHERE = 'Withheld, because the words and the marked place name different sides of the patient: "{}"'
+
+
+def lungs(right: tuple[int, int, int, int], left: tuple[int, int, int, int]) -> list[ReadSentence]:
+    return [
+        sentence(f"The {side} lung is clear.", "lung", place(block(SHAPE, box), side=side), side=side)
+        for side, box in ((Side.RIGHT, right), (Side.LEFT, left))
+    ]
+
+
+def test_a_finding_whose_words_name_the_other_side_is_withheld() -> None:
+    for finding in (nodule(RIGHT), nodule(LEFT, side=Side.RIGHT)):
+        assert check([finding], BODY) == ([], [ELSEWHERE.format(finding.text)])
+
+
+def test_a_structure_whose_words_name_the_other_side_is_flagged() -> None:
+    stated, withheld = check([sentence("The left lung is clear.", "lung", place(block(SHAPE, RIGHT)), side=Side.LEFT)], BODY)
     assert stated[0].flags == ("The words say left, but a marked place is on the patient's right.",)
     assert withheld == []
-    stated, _ = check([nodule(LEFT, side=Side.RIGHT)], BODY)
-    assert stated[0].flags == ("The words say right, but a marked place is on the patient's left.",)
 
 
 def test_the_side_of_each_mark_counts_where_the_words_give_one() -> None:
@@ -45,7 +60,26 @@ def test_the_side_of_each_mark_counts_where_the_words_give_one() -> None:
         place(block(SHAPE, RIGHT), side=Side.LEFT),
         side=Side.BILATERAL,
     )
-    assert len(check([both], BODY)[0][0].flags) == 2
+    assert check([both], BODY) == ([], [ELSEWHERE.format(both.text)])
+
+
+def test_the_lung_that_the_answer_drew_decides_the_side_near_the_middle() -> None:
+    near_the_middle = nodule((30, 57, 40, 65))
+    drawn = lungs((20, 15, 90, 70), (20, 75, 90, 105))
+    stated, withheld = check([*drawn, near_the_middle], BODY)
+    assert len(stated) == 2
+    assert withheld == [ELSEWHERE.format(near_the_middle.text)]
+    assert check([*lungs((20, 15, 90, 50), (20, 55, 90, 105)), near_the_middle], BODY)[1] == []
+
+
+def test_lungs_that_were_mixed_up_decide_nothing() -> None:
+    assert check([*lungs((20, 75, 90, 105), (20, 15, 90, 50)), nodule(LEFT)], BODY)[1] == []
+
+
+def test_what_the_model_doubts_when_asked_again_is_withheld() -> None:
+    stated, withheld = check([replace(nodule(LEFT), doubted=True)], BODY)
+    assert stated == []
+    assert withheld == ['Withheld, because the model doubts it when asked again: "There is a nodule in the left lower zone."']
 
 
 def test_both_sides_need_a_place_on_both() -> None:
@@ -99,7 +133,7 @@ def test_a_structure_without_a_place_is_flagged() -> None:
 
 def test_a_box_alone_is_a_place() -> None:
     assert check([sentence("A nodule on the left.", "nodule", place(None, LEFT), side=Side.LEFT)], BODY)[0][0].flags == ()
-    assert check([sentence("A nodule on the left.", "nodule", place(None, RIGHT), side=Side.LEFT)], BODY)[0][0].flags != ()
+    assert check([sentence("A nodule on the left.", "nodule", place(None, RIGHT), side=Side.LEFT)], BODY)[0] == []
 
 
 def test_a_mask_that_disagrees_with_the_reasoned_box_is_flagged() -> None:

@@ -1,0 +1,148 @@
+"""An assistant that was taught short answers beside its report: what it draws, boxes, answers, and how sure it is."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from ai_engine.model import assistant
+from ai_engine.model.assistant import Assistant
+from ai_engine.model.config import TINY, PresenceConfig
+from ai_engine.model.images import Letterbox, mllm_input, windowed
+from ai_engine.model.language import Language
+from ai_engine.model.prompt import BRIEFLY, DETECTION_QUERIES, QUERIES, SEGMENTATION_QUERIES, answer_ids, presence_question, prompt_ids
+from ai_engine.model.tasks import absence, compose_detection, compose_segmentation
+from ai_engine.model.unified import UnifiedModel
+from radiology.errors import UnreadableAnswer
+from radiology.finding import Presence
+from tests.ai_engine.conftest import LEFT_LUNG, REPORT, chest
+
+TAUGHT = {
+    QUERIES["projection"]: REPORT,
+    SEGMENTATION_QUERIES[0].format(target="right lung"): compose_segmentation(["right lung"]),
+    SEGMENTATION_QUERIES[0].format(target="pneumothorax"): absence("pneumothorax"),
+    DETECTION_QUERIES[0].format(target="left lung"): compose_detection("left lung", [LEFT_LUNG]),
+    DETECTION_QUERIES[0].format(target="pneumothorax"): absence("pneumothorax"),
+    presence_question("left nodule"): "yes",
+    presence_question("pleural effusion"): "no",
+    f"Which side is the nodule on? {BRIEFLY}": "left",
+}
+IMAGE = chest(224, 224)
+
+
+@pytest.fixture(scope="module")
+def versed() -> Assistant:
+    torch.manual_seed(0)
+    language = Language.train([*TAUGHT, *TAUGHT.values()] * 9, TINY.vocabulary_size, coordinates=TINY.image_size)
+    model = UnifiedModel(TINY.model_copy(update={"presence": PresenceConfig()}), language)
+    channels = windowed(IMAGE, "projection")
+    patches = torch.from_numpy(mllm_input(Letterbox.fit((224, 224), TINY.image_size).image(channels)))
+    answers = [answer_ids(language, answer) for answer in TAUGHT.values()]
+    samples = [
+        torch.tensor(prompt_ids(language, TINY.visual_tokens, query) + answer) for query, answer in zip(TAUGHT, answers, strict=True)
+    ]
+    row = torch.cat(samples)[None]
+    positions = torch.cat([model.positions(sample) for sample in samples], 1)[:, None]
+    answered = torch.cat([torch.arange(len(one)) >= len(one) - len(answer) for one, answer in zip(samples, answers, strict=True)])
+    # A yes is one token, the report a hundred: each answer counts more than its length would have it.
+    weights = torch.cat([torch.full((len(answer),), len(answer) ** -0.5) for answer in answers])
+    optimiser = torch.optim.AdamW(model.mllm.parameters(), lr=4e-3)
+    for _ in range(70):
+        hidden = model(row, positions, patches.repeat(len(samples), 1)).hidden[0]
+        losses = functional.cross_entropy(model.logits(hidden[:-1][answered[1:]]), row[0, 1:][answered[1:]], reduction="none")
+        loss = (losses * weights).sum() / weights.sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return Assistant(model.eval(), language, maximum_new_tokens=300)
+
+
+def test_what_is_asked_for_is_segmented(versed: Assistant) -> None:
+    reply = versed.segment(IMAGE, "projection", "right lung")
+    (place,) = reply.places
+    assert (reply.text, place.label, place.box) == ("The right lung.", "right lung", None)
+    assert place.mask is not None
+    assert place.mask.pixels.shape == IMAGE.shape
+    assert 0.5 < reply.confidence <= 1
+
+
+def test_what_is_absent_is_said_and_not_marked(versed: Assistant) -> None:
+    for answer in (versed.segment, versed.detect):
+        reply = answer(IMAGE, "projection", "pneumothorax")
+        assert (reply.text, reply.places) == ("No pneumothorax is seen.", ())
+
+
+def test_what_is_asked_for_is_boxed_in_the_pixels_of_the_source(versed: Assistant) -> None:
+    top, left, bottom, right = (2 * edge for edge in LEFT_LUNG)
+    (place,) = versed.detect(IMAGE, "projection", "left lung").places
+    assert (place.label, place.box, place.mask) == ("left lung", (top, left, bottom, right), None)
+
+
+def test_a_question_is_answered_with_a_word(versed: Assistant) -> None:
+    reply = versed.ask(IMAGE, "projection", "Which side is the nodule on?")
+    assert (reply.text, reply.places) == ("left", ())
+
+
+def test_an_answer_to_another_task_is_refused(versed: Assistant) -> None:
+    hurried = Assistant(versed.model, versed.language, maximum_new_tokens=3)
+    with pytest.raises(UnreadableAnswer):
+        hurried.detect(IMAGE, "projection", "left lung")
+
+
+def test_a_finding_is_as_sure_as_the_models_yes_to_whether_it_is_there(versed: Assistant) -> None:
+    lung, nodule, effusion = versed.read(IMAGE, "projection").sentences
+    assert (nodule.presence, effusion.presence) == (Presence.PRESENT, Presence.ABSENT)
+    yes, no = (answer_ids(versed.language, word)[0] for word in ("yes", "no"))
+
+    def odds(target: str) -> float:
+        ids = torch.tensor(prompt_ids(versed.language, TINY.visual_tokens, presence_question(target)))
+        patches = torch.from_numpy(mllm_input(Letterbox.fit((224, 224), TINY.image_size).image(windowed(IMAGE, "projection"))))
+        with torch.no_grad():
+            logits = versed.model.logits(versed.model(ids[None], versed.model.positions(ids)[:, None], patches).hidden[0, -1])
+        return math.exp(logits[yes] - logits[no])
+
+    assert nodule.confidence == pytest.approx(odds("left nodule") / (1 + odds("left nodule")), abs=1e-4)
+    assert effusion.confidence == pytest.approx(1 / (1 + odds("pleural effusion")), abs=1e-4)
+    assert nodule.confidence > 0.9
+    assert effusion.confidence > 0.9
+    assert 0 < lung.confidence <= 1
+
+
+def test_the_weights_own_scale_moves_the_confidence_and_decides_what_is_doubted(versed: Assistant) -> None:
+    def read(presence: PresenceConfig) -> list[tuple[float, bool]]:
+        versed.model.config = TINY.model_copy(update={"presence": presence})
+        return [(sentence.confidence, sentence.doubted) for sentence in versed.read(IMAGE, "projection").sentences]
+
+    before = versed.model.config
+    try:
+        plain, pessimistic = read(PresenceConfig()), read(PresenceConfig(slope=1e-6, shift=-1.0, doubt_below=0.5))
+    finally:
+        versed.model.config = before
+    assert not any(doubted for _, doubted in plain)
+    there = 1 / (1 + math.e)
+    assert [pessimistic[0][0], *(round(confidence, 3) for confidence, _ in pessimistic[1:])] == [
+        plain[0][0],
+        round(there, 3),
+        round(1 - there, 3),
+    ]
+    assert [doubted for _, doubted in pessimistic] == [False, True, False]
+
+
+def test_readings_made_together_are_those_made_alone(versed: Assistant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(assistant, "TOGETHER", 2)
+    images = [IMAGE, chest(112, 200), IMAGE[:, ::-1]]
+    for image, together in zip(images, versed.read_many(images, "projection"), strict=True):
+        if isinstance(together, UnreadableAnswer):
+            with pytest.raises(UnreadableAnswer) as refused:
+                versed.read(image, "projection")
+            assert together.raw_text == refused.value.raw_text
+            continue
+        alone = versed.read(image, "projection")
+        assert together.raw_text == alone.raw_text
+        for one, other in zip(together.sentences, alone.sentences, strict=True):
+            assert one.confidence == pytest.approx(other.confidence, abs=1e-4)
+            for place, again in zip(one.places, other.places, strict=True):
+                assert (place.box, place.mask is None) == (again.box, again.mask is None)
+                assert place.mask is None or again.mask is None or np.mean(place.mask.pixels != again.mask.pixels) < 1e-3
