@@ -27,6 +27,8 @@ STEP_MM = (1.6, 4.8, 1.6)
 LEAST_PIXELS = 30
 ABDOMEN_MM = 35.0
 """Rays through this much of the abdomen show no lung: on a film the lung ends at the dome, though it goes on behind."""
+RECESS_MM = 45.0
+"""Within the mediastinum's shadow, rays through less lung than this show none: its thin recesses before and behind the heart are not drawn."""
 _DISC = np.hypot(*np.ogrid[-7:8, -7:8]) < 7.5
 _SMALL_DISC = np.hypot(*np.ogrid[-2:3, -2:3]) < 2.5
 SIDES = {"right": RIGHT_LUNG, "left": LEFT_LUNG}
@@ -67,9 +69,11 @@ class Body:
         """Project what stays the same in every scene of this pose; heart and ribs only of a scan that ``has_organs``."""
         lungs = {side: labels == value for side, value in SIDES.items()}
         domes = ndimage.binary_opening((labels == ABDOMEN).sum(axis=1)[::-1] * STEP_MM[1] > ABDOMEN_MM, _DISC)
-        seen = {side: ndimage.binary_opening(project_mask(lung) & ~domes, _DISC) for side, lung in lungs.items()}
-        shadows = {f"{side} lung": _largest(shadow) for side, shadow in seen.items()}
-        shadows["mediastinum"] = _silhouette(labels)
+        silhouette = _silhouette(labels)
+        covered = ndimage.binary_dilation(silhouette, _DISC)
+        seen = {side: lung.sum(axis=1)[::-1] * STEP_MM[1] > np.where(covered, RECESS_MM, 0) for side, lung in lungs.items()}
+        shadows = {f"{side} lung": _largest(ndimage.binary_opening(shadow & ~domes, _DISC)) for side, shadow in seen.items()}
+        shadows["mediastinum"] = silhouette
         if has_organs:
             shadows |= _heart(_largest(ndimage.binary_opening(project_mask(labels == HEART), _DISC)), shadows)
             shadows["ribs"] = project_mask(labels == RIBS)
