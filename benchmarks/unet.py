@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -175,8 +175,11 @@ class Reader:
             found[side] = drawn, float(drawn.sum()) / area, float((1 / (1 + np.exp(-likeliest))).mean())
         return found
 
-    def read(self, array: NDArray[np.float32], kind: Kind) -> Reading:
+    def read_many(self, arrays: Sequence[NDArray[np.float32]], kind: Kind) -> list[Reading]:
         """Say what is drawn; opacity is called consolidation, which the figures count as the same."""
+        return [self._read(array, kind) for array in arrays]
+
+    def _read(self, array: NDArray[np.float32], kind: Kind) -> Reading:
         logits = self.logits(array, kind)
         drawn = {
             label: Drawn(mask, float((1 / (1 + np.exp(-logits[place][mask]))).mean()) if mask.any() else 0.0)

@@ -17,7 +17,7 @@ import torch
 import typer
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 
 from ai_engine.engine import WEIGHTS
 from ai_engine.model.assistant import Assistant
@@ -28,7 +28,7 @@ from training.evaluation.facts import judge, radfact
 from training.evaluation.figures import HEADLINE, Figures, figures, headline, rounded, subgroups
 from training.evaluation.measured import measure
 from training.evaluation.pages import at, write_page
-from training.evaluation.shown import Reader, read_one
+from training.evaluation.shown import Reader, read
 from training.evaluation.truth import Truth, chosen, read_truths
 from training.evaluation.words import cider, rouge_l
 
@@ -38,22 +38,21 @@ def evaluate(reader: Reader, truths: Sequence[Truth], unreliable: Sequence[str] 
 
     Args:
         reader: what is evaluated.
-        truths: the images; one at a time is held.
+        truths: the images; a few at a time are held.
         unreliable: names that the engine passes nothing on of.
         times: draws of the bootstrap.
     """
-    raw, measured, judged, texts, by_image, seconds = [], [], [], [], {}, 0.0
-    for truth in track(truths, description="reading"):
-        started = time.perf_counter()
-        said = read_one(reader, truth)
-        seconds += time.perf_counter() - started
-        shown = said.passed_on(unreliable)
+    raw, measured, judged, texts, by_image = [], [], [], [], {}
+    started = time.perf_counter()
+    for said in read(reader, track(truths, description="reading")):
+        truth, shown = said.truth, said.passed_on(unreliable)
         raw.append(measure(said))
         measured.append(measure(shown))
         judged.append(judge(shown))
         texts.append((shown.text, " ".join(truth.report)))
         dices = {name: score.dice for name, score in measured[-1].structures.items()}
         by_image[truth.name] = {"dice": dices, "abnormal": measured[-1].abnormal, "text": shown.text}
+    seconds = time.perf_counter() - started
     return figures(measured, times) | {
         "raw": headline(raw),
         "radfact": radfact(judged),
@@ -77,7 +76,7 @@ def worsened(reader: Reader, truths: Sequence[Truth], unreliable: Sequence[str] 
 
     def score(how: Corruption | None, severity: int) -> Figures:
         images = track(truths, description=f"{how or 'as they are'} {severity}")
-        said = (read_one(reader, truth if how is None else corrupted(truth, how, severity)) for truth in images)
+        said = read(reader, (truth if how is None else corrupted(truth, how, severity) for truth in images))
         return {"severity": severity, **headline([measure(each.passed_on(unreliable)) for each in said])}
 
     untouched = score(None, 0)
@@ -119,7 +118,7 @@ def main(
 def print_headline(result: Figures, console: Console) -> None:
     """Print the headline figures as a table."""
     title = f"{result['images']} images, {result['patients']} patients"
-    table = Table("figure", "value", "95 % interval", "n", "before the check", title=title)
+    table = Table(Column("figure", no_wrap=True), "value", "95 % interval", "n", "before the check", title=title)
     for name in HEADLINE:
         ends = result["intervals"][name]
         cells = (at(result, name), f"{ends[0]:.3f} to {ends[1]:.3f}" if ends else None, result["n"][name], result["raw"][name])

@@ -42,7 +42,7 @@ def test_opacity_is_cut_between_the_drawn_lungs_and_measured_against_them() -> N
 
 def test_an_untrained_net_reads_any_size_of_image() -> None:
     torch.manual_seed(0)
-    reading = Reader(UNet().eval(), 0.05).read(np.random.default_rng(0).random((90, 70), np.float32), "projection")
+    (reading,) = Reader(UNet().eval(), 0.05).read_many([np.random.default_rng(0).random((90, 70), np.float32)], "projection")
     drawn = [place.mask.pixels.shape for sentence in reading.sentences for place in sentence.places if place.mask is not None]
     assert set(drawn) <= {(90, 70)}
     assert {sentence.name for sentence in reading.sentences} <= {"lung", "mediastinum", "consolidation"}

@@ -46,8 +46,11 @@ class Blind:
         }
         return cls(means, {kind: {label: count / images[kind] for label, count in counts[kind].items()} for kind in counts})
 
-    def read(self, array: NDArray[np.float32], kind: Kind) -> Reading:
+    def read_many(self, arrays: Sequence[NDArray[np.float32]], kind: Kind) -> list[Reading]:
         """State what most training images show, where at least half of those agree; deny what most do not show."""
+        return [self._read(array, kind) for array in arrays]
+
+    def _read(self, array: NDArray[np.float32], kind: Kind) -> Reading:
         shape = (array.shape[0], array.shape[1])
         letterbox = Letterbox.fit(shape, SIDE)
         drawn = {}

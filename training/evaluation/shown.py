@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby, islice
 from typing import Protocol, Self
 
 import numpy as np
@@ -18,12 +19,15 @@ from radiology.terms import TERMS
 from training.evaluation.overlap import Mask
 from training.evaluation.truth import SIDES, Truth
 
+TOGETHER = 8
+"""Images that are read at once."""
+
 
 class Reader(Protocol):
     """What is evaluated: :class:`~ai_engine.model.assistant.Assistant` has it, and so does whatever is to be compared with it."""
 
-    def read(self, array: NDArray[np.float32], kind: Kind) -> Reading:
-        """Read one image (row, column) in the standard view. Raises ``UnreadableAnswer``."""
+    def read_many(self, arrays: Sequence[NDArray[np.float32]], kind: Kind) -> Sequence[Reading | UnreadableAnswer]:
+        """Read images (row, column) of one kind in the standard view; return a reading of each, or why there is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +94,13 @@ class Shown:
         return frozenset(sides)
 
 
-def read_one(reader: Reader, truth: Truth) -> Shown:
-    """Read an image; everything that the reader says is kept."""
-    try:
-        reading = reader.read(truth.image, truth.kind)
-    except UnreadableAnswer:
-        return Shown(truth, None, ())
-    return Shown(truth, reading, tuple(Checked(sentence) for sentence in reading.sentences))
+def read(reader: Reader, truths: Iterable[Truth]) -> Iterator[Shown]:
+    """Read images, :data:`TOGETHER` at a time; everything that the reader says is kept."""
+    for kind, of_kind in groupby(truths, lambda truth: truth.kind):
+        while together := list(islice(of_kind, TOGETHER)):
+            readings = reader.read_many([truth.image for truth in together], kind)
+            for truth, reading in zip(together, readings, strict=True):
+                if isinstance(reading, UnreadableAnswer):
+                    yield Shown(truth, None, ())
+                else:
+                    yield Shown(truth, reading, tuple(Checked(sentence) for sentence in reading.sentences))

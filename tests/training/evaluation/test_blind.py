@@ -5,7 +5,7 @@ from tests.training.phantom import chest, with_nodule
 from training.evaluation.blind import Blind
 from training.evaluation.drawn import Drawn, reading_of
 from training.evaluation.measured import measure
-from training.evaluation.shown import read_one
+from training.evaluation.shown import read
 from training.evaluation.truth import Truth
 
 
@@ -13,7 +13,7 @@ def test_one_who_never_looks_knows_where_lungs_usually_are_and_never_calls_a_rar
     blind = Blind.of([*(chest(seed) for seed in range(6)), with_nodule(20, 60)])
     case = with_nodule(40, 66)
     truth = Truth("a", "a", case.image.astype(np.float32), "projection", case.masks, frozenset({"nodule"}))
-    shown = read_one(blind, truth)
+    (shown,) = read(blind, [truth])
     measured = measure(shown.passed_on())
     assert measured.structures["right_lung"].dice > 0.6
     assert measured.structures["right_lung"].dice == measure(shown).structures["right_lung"].dice, "the check has nothing against it"
