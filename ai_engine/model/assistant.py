@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from ai_engine.model.answer import Answer, Mark, Part, Sentence, Step, parse
+from ai_engine.model.compiled import compile_encoders
 from ai_engine.model.confidence import confidences
 from ai_engine.model.config import ModelConfig
 from ai_engine.model.images import Box, Kind, Letterbox, mllm_input, segmenter_input, windowed
@@ -28,6 +29,7 @@ from ai_engine.model.unified import Generated, UnifiedModel
 from ai_engine.model.weights import load_weights
 from radiology.errors import EngineError, OutOfMemory, UnreadableAnswer
 from radiology.finding import Presence, Side
+from radiology.settings import Encoders
 from radiology.terms import TERMS
 
 TOGETHER = 8
@@ -138,14 +140,18 @@ class Assistant:
         self.weights_hash = weights_hash
 
     @classmethod
-    def load(cls, folder: Path, device: str = "cpu", threads: int = 2, maximum_new_tokens: int = 512) -> Self:
-        """Load a weights folder. ``threads`` holds for the whole process. Raises ``EngineError``."""
+    def load(
+        cls, folder: Path, device: str = "cpu", threads: int = 2, maximum_new_tokens: int = 512, encoders: Encoders = "torch"
+    ) -> Self:
+        """Load a weights folder. ``threads`` holds for the whole process; ``encoders`` says what runs them. Raises ``EngineError``."""
         torch.set_num_threads(threads)
         model, language, weights_hash = load_weights(folder)
         try:
             model.to(device)
         except (RuntimeError, AssertionError) as error:  # AssertionError: a torch that was built without that kind of device
             raise EngineError(f"The device {device} cannot be used ({error}); set engine.device to cpu.") from error
+        if encoders == "openvino":
+            compile_encoders(model, threads)
         return cls(model, language, maximum_new_tokens, weights_hash)
 
     @property
@@ -326,7 +332,9 @@ def _parsed(text: str, states: int) -> Answer | UnreadableAnswer:
 
 
 def _masks(frame: Letterbox, logits: torch.Tensor, expected_iou: torch.Tensor) -> tuple[Mask, ...]:
-    return tuple(_mask(frame.logits_to_source(each.cpu().numpy()), float(iou)) for each, iou in zip(logits, expected_iou, strict=True))
+    return tuple(
+        _mask(frame.logits_to_source(each.float().cpu().numpy()), float(iou)) for each, iou in zip(logits, expected_iou, strict=True)
+    )
 
 
 def _mask(logits: NDArray[np.float32], expected_iou: float) -> Mask:

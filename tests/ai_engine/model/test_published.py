@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
+from ai_engine.model.assistant import Assistant
 from ai_engine.model.config import EIGHT_B, TINY, MemoryConfig, ModelConfig
 from ai_engine.model.language import Language
 from ai_engine.model.published import model_config, published_config, published_names, qwen_names, sam2_names
@@ -19,6 +20,7 @@ from ai_engine.model.tensors import collected
 from ai_engine.model.unified import UnifiedModel
 from ai_engine.model.weights import empty_model, export_published, load_qwen, load_sam2, load_weights
 from radiology.errors import EngineError
+from tests.ai_engine.conftest import chest
 
 SHARD_BYTES = 1_400_000
 """A third of the random model below."""
@@ -142,6 +144,16 @@ class TestRoundTrip:
         half, _, _ = load_weights(folder, dtype=torch.bfloat16)
         assert {parameter.dtype for parameter in half.parameters()} == {torch.bfloat16}
         assert same(collected(half, published_names), {name: value.bfloat16() for name, value in collected(model, published_names).items()})
+
+    def test_an_assistant_reads_the_same_from_it_in_half_precision(self, tmp_path: Path, taught_assistant: Assistant) -> None:
+        digest = export_published(tmp_path, taught_assistant.model, taught_assistant.language)
+        half, language, _ = load_weights(tmp_path, dtype=torch.bfloat16)
+        before = taught_assistant.read(chest(112, 112), "projection")
+        after = Assistant(half, language, 300, digest).read(chest(112, 112), "projection")
+        assert after.raw_text == before.raw_text
+        masks = [[place.mask.pixels for line in reading.sentences for place in line.places if place.mask] for reading in (before, after)]
+        assert len(masks[0]) == 2
+        assert all((one == other).mean() > 0.98 for one, other in zip(*masks, strict=True))
 
     def test_a_tied_head_is_published_once_and_stays_tied(self, tmp_path: Path, tiny_model: UnifiedModel, tiny_language: Language) -> None:
         export_published(tmp_path, tiny_model, tiny_language)
