@@ -1,7 +1,7 @@
 """A plain U-Net beside the model: ``python -m benchmarks.unet --data DIR --minutes M --cases FILMS --json FILE``.
 
 It has as many parameters as the whole small model, sees the same three channels of the same scenes with the same variation, for as many
-minutes on one CPU thread, and is scored by the same figures. It draws lungs, mediastinum and opacity, and writes nothing: a side has
+minutes of one CPU core, and is scored by the same figures. It draws lungs, mediastinum and opacity, and writes nothing: a side has
 opacity where enough of its lung is drawn over, by a threshold that is chosen on the held-out scenes. It never says anything of other
 findings, which spares it false ones. ``--out`` keeps the weights, ``--start`` goes on from kept ones, for example on collected cases.
 """
@@ -119,12 +119,12 @@ def loss_of(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def fit(net: UNet, cases: Cases, minutes: float, seed: int = 0, peak_rate: float = PEAK_RATE) -> int:
-    """Train for so many minutes, the rate falling along a cosine; return the number of images seen."""
+    """Train for so many minutes of CPU time, the rate falling along a cosine; return the number of images seen."""
     net.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(net.parameters(), lr=peak_rate, weight_decay=0.05, fused=True)
-    started, step, spoken = time.monotonic(), 0, 0.0
+    started, step, spoken = time.process_time(), 0, 0.0
     for pictures, target in batches(cases, seed):
-        done = (time.monotonic() - started) / (60 * minutes)
+        done = (time.process_time() - started) / (60 * minutes)
         if done >= 1:
             break
         rate = min(1.0, (step + 1) / WARMUP_STEPS) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
@@ -139,7 +139,7 @@ def fit(net: UNet, cases: Cases, minutes: float, seed: int = 0, peak_rate: float
         optimizer.step()
         step += 1
         if done >= spoken:
-            print(f"{done:4.0%}  step {step}  loss {float(loss):.3f}", flush=True)
+            print(f"{done:4.0%}  step {step}  loss {loss.item():.3f}", flush=True)
             spoken += 0.05
     net.eval()
     return step * BATCH
@@ -206,7 +206,7 @@ def choose_threshold(net: UNet, data: Path, limit: int = 96) -> float:
 
 def main(
     data: Annotated[Path, typer.Option(help="Cases of training.data.cases; the train split is learned from.")],
-    minutes: Annotated[float, typer.Option(help="Minutes of training.")],
+    minutes: Annotated[float, typer.Option(help="Minutes of CPU time, on one thread: other work on the machine takes none of it.")],
     cases: Annotated[Path, typer.Option(help="What it is scored on, as for training.evaluate.")],
     json_file: Annotated[Path, typer.Option("--json", help="Where the figures go.")],
     start: Annotated[Path | None, typer.Option(help="Go on from these weights; the threshold, too, is kept.")] = None,

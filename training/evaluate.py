@@ -50,8 +50,12 @@ def evaluate(reader: Reader, truths: Sequence[Truth], unreliable: Sequence[str] 
         measured.append(measure(shown))
         judged.append(judge(shown))
         texts.append((shown.text, " ".join(truth.report)))
-        dices = {name: score.dice for name, score in measured[-1].structures.items()}
-        by_image[truth.name] = {"dice": dices, "abnormal": measured[-1].abnormal, "text": shown.text}
+        by_image[truth.name] = {
+            "dice": {name: score.dice for name, score in measured[-1].structures.items()},
+            "abnormal": measured[-1].abnormal,
+            "sides_agree": measured[-1].sides_agree,
+            "text": shown.text,
+        }
     seconds = time.perf_counter() - started
     return figures(measured, times) | {
         "raw": headline(raw),
