@@ -19,7 +19,7 @@ from radiology import finding
 from training.augment import AIR_HU, moved, regreyed
 from training.data.cases import Case
 from training.data.tasks import ask
-from training.packing import IGNORED, Sample
+from training.packing import IGNORED, Sample, Tensors
 from training.parts import LABELS, PARTS, is_finding, part_index
 from training.stages import Augmentation, Weights
 
@@ -57,7 +57,7 @@ class Seen:
 
 
 @dataclass(frozen=True, eq=False)
-class Pictures:
+class Pictures(Tensors):
     """Pictures without text: for the vision tower, the segmenter, or both.
 
     Attributes:

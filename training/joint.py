@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ai_engine.model.config import MERGE, PATCH, ModelConfig
+from ai_engine.model.config import ModelConfig
 from ai_engine.model.unified import UnifiedModel
 from training.examples import Pictures
 from training.losses import coverage_loss, dice_loss, mask_cross_entropy, quality_loss, token_loss
-from training.packing import IGNORED, Row
+from training.packing import IGNORED, Row, Tensors
 from training.parts import LABELS, PARTS, POSITIVE
 from training.stages import Stage, Weights
 
@@ -35,7 +35,7 @@ class Scaffold(nn.Module):
 
 
 @dataclass(frozen=True, eq=False)
-class Targets:
+class Targets(Tensors):
     """What the segmentation half needs of a row once the ``[SEG]`` states are known: states [K, H] and the row's image and mask tensors."""
 
     states: Tensor
@@ -45,67 +45,102 @@ class Targets:
 
 
 def total(losses: Losses, weights: Weights) -> Tensor:
-    """The weighted sum (equation 4)."""
-    return torch.stack([getattr(weights, name) * loss for name, loss in losses.items()]).sum()
+    """The weighted sum (equation 4); 0 where nothing is to be learned from."""
+    return torch.stack([weights.of(name) * loss for name, loss in losses.items()]).sum() if losses else torch.zeros(())
 
 
-def row_losses(model: UnifiedModel, scaffold: Scaffold, row: Row, stage: Stage) -> Losses:
-    """Losses of one row: one pass of the language model, and one of the segmenter where the stage learns masks.
+class Learner(nn.Module):
+    """The model with its scaffold as one module whose pass gives the losses, so that many processes can learn the same weights.
 
-    Args:
-        model: the unified model.
-        scaffold: for the coverage loss.
-        row: the packed row.
-        stage: says which losses count and where the mask gradient is scaled.
+    Attributes:
+        seg_gradients: norms of the gradients that arrived at the ``[SEG]`` states in the latest backward pass: of the token loss, and of
+            the mask losses after their scale. They say how much the masks move the language model.
     """
-    weights = stage.weights
-    thought = model(row.input_ids, row.position_ids, row.pixel_values)
-    losses: Losses = {}
-    if weights.token:
-        following = row.labels[:, 1:]
-        supervised = following != IGNORED
-        losses["token"] = token_loss(model.logits(thought.hidden[:, :-1][supervised]), following[supervised])
-    if weights.coverage and row.coverage is not None:
-        losses["coverage"] = coverage_loss(scaffold.coverage(thought.visual), row.coverage, torch.tensor(POSITIVE))
-    if weights.masks and len(row.masks):
-        states = thought.hidden[row.mask_places[:, 0], row.mask_places[:, 1]]
-        losses |= mask_losses(model, Targets(states, row.segmenter_pixels, row.masks, row.mask_images), stage)
-    return losses
+
+    def __init__(self, model: UnifiedModel, scaffold: Scaffold) -> None:
+        super().__init__()
+        self.model, self.scaffold = model, scaffold
+        self.seg_gradients: dict[str, Tensor] = {}
+
+    def forward(self, material: Row | Pictures | Targets, stage: Stage) -> Losses:
+        """The stage's losses of one packed row, of pictures without text, or of ``[SEG]`` states that are known already."""
+        if isinstance(material, Row):
+            return self._row_losses(material, stage)
+        if isinstance(material, Pictures):
+            return self._picture_losses(material, stage)
+        return self._mask_losses(material, stage)
+
+    def _row_losses(self, row: Row, stage: Stage) -> Losses:
+        """One pass of the language model, and one of the segmenter where the stage learns masks."""
+        weights = stage.weights
+        thought = self.model(row.input_ids, row.position_ids, row.pixel_values)
+        # Two views, so that each gradient can be told apart where they join.
+        spoken, states = thought.hidden.view_as(thought.hidden), thought.hidden[row.mask_places[:, 0], row.mask_places[:, 1]]
+        losses: Losses = {}
+        if weights.token:
+            following = row.labels[:, 1:]
+            supervised = following != IGNORED
+            losses["token"] = token_loss(self.model.logits(spoken[:, :-1][supervised]), following[supervised])
+        if weights.coverage and row.coverage is not None:
+            losses["coverage"] = self._coverage_loss(thought.visual, row.coverage)
+        if weights.masks and len(row.masks):
+            if thought.hidden.requires_grad:
+                spoken.register_hook(
+                    lambda gradient: self._note("seg_token_gradient", gradient[row.mask_places[:, 0], row.mask_places[:, 1]])
+                )
+                states.register_hook(lambda gradient: self._note("seg_mask_gradient", gradient))
+            losses |= self._mask_losses(Targets(states, row.segmenter_pixels, row.masks, row.mask_images), stage)
+        return losses
+
+    def _mask_losses(self, targets: Targets, stage: Stage) -> Losses:
+        """The segmentation half: ``[SEG]`` states -> projector -> SAM 2 -> losses against the masks."""
+        prompts = stage.scaled(self.model.project(stage.scaled(targets.states, "seg_state")), "projector_out")
+        features = self.model.encode_image(targets.segmenter_pixels.float())
+        return compared(*self.model.decode_masks(features, prompts, targets.mask_images), targets.masks, stage.weights)
+
+    def _picture_losses(self, pictures: Pictures, stage: Stage) -> Losses:
+        """Without the language model: coverage through vision tower and aligner, masks from a learned prompt of each label."""
+        losses: Losses = {}
+        if pictures.pixel_values is not None and pictures.coverage is not None:
+            losses["coverage"] = self._coverage_loss(self.model.see(pictures.pixel_values), pictures.coverage)
+        if pictures.segmenter_pixels is not None and len(pictures.masks):
+            losses |= compared(*self._drawn(pictures), pictures.masks, stage.weights)
+        return losses
+
+    def _coverage_loss(self, visual: Tensor, coverage: Tensor) -> Tensor:
+        return coverage_loss(self.scaffold.coverage(visual), coverage, torch.tensor(POSITIVE, device=visual.device))
+
+    def draw(self, pictures: Pictures) -> Tensor:
+        """Logits [K, M, M] of the masks that the segmenter draws for the labels of ``pictures``."""
+        return _enlarged(self._drawn(pictures)[0], pictures.masks)
+
+    def _drawn(self, pictures: Pictures) -> tuple[Tensor, Tensor]:
+        if pictures.segmenter_pixels is None:
+            raise ValueError("These pictures were made without what the segmenter sees.")
+        features = self.model.encode_image(pictures.segmenter_pixels)
+        return self.model.decode_masks(features, self.scaffold.prompts(pictures.mask_labels), pictures.mask_images)
+
+    def _note(self, name: str, gradient: Tensor) -> None:
+        self.seg_gradients[name] = gradient.detach().float().norm()
 
 
-def mask_losses(model: UnifiedModel, targets: Targets, stage: Stage) -> Losses:
-    """The segmentation half: ``[SEG]`` states -> projector -> SAM 2 -> losses against the masks."""
-    prompts = stage.scaled(model.project(stage.scaled(targets.states, "seg_state")), "projector_out")
-    return _drawn_losses(model, prompts, targets.segmenter_pixels, targets.masks, targets.mask_images, stage.weights)
-
-
-def picture_losses(model: UnifiedModel, scaffold: Scaffold, pictures: Pictures, stage: Stage) -> Losses:
-    """Losses without the language model: coverage through vision tower and aligner, masks from a learned prompt of each label."""
-    losses: Losses = {}
-    if pictures.pixel_values is not None and pictures.coverage is not None:
-        side = model.config.image_size // PATCH
-        grids = torch.tensor([[1, side, side]]).expand(len(pictures.coverage) // (side // MERGE) ** 2, -1)
-        visual = torch.cat(model.mllm.model.get_image_features(pictures.pixel_values, grids, return_dict=True).pooler_output)
-        losses["coverage"] = coverage_loss(scaffold.coverage(visual), pictures.coverage, torch.tensor(POSITIVE))
-    if pictures.segmenter_pixels is not None and len(pictures.masks):
-        prompts = scaffold.prompts(pictures.mask_labels)
-        losses |= _drawn_losses(model, prompts, pictures.segmenter_pixels, pictures.masks, pictures.mask_images, stage.weights)
-    return losses
-
-
-def _drawn_losses(model: UnifiedModel, prompts: Tensor, pixels: Tensor, masks: Tensor, mask_images: Tensor, weights: Weights) -> Losses:
-    logits, predicted_iou = model.decode_masks(model.encode_image(pixels.float()), prompts, mask_images)
+def compared(logits: Tensor, expected_iou: Tensor, masks: Tensor, weights: Weights) -> Losses:
+    """The losses of masks: ``logits`` on the segmenter's grid and its ``expected_iou``, against ``masks`` [K, M, M]."""
     masks = masks.float()
-    logits = functional.interpolate(logits.float()[:, None], size=masks.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+    logits = _enlarged(logits, masks)
     losses = {"dice": dice_loss(logits, masks), "mask_cross_entropy": mask_cross_entropy(logits, masks)}
     if weights.quality:
-        losses["quality"] = quality_loss(predicted_iou, logits, masks)
+        losses["quality"] = quality_loss(expected_iou, logits, masks)
     return losses
+
+
+def _enlarged(logits: Tensor, masks: Tensor) -> Tensor:
+    return functional.interpolate(logits.float()[:, None], size=masks.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
 
 
 def cached(model: UnifiedModel, row: Row) -> Targets:
     """The ``[SEG]`` states of a row, computed once for a stage with a frozen language model; pixels and masks in half precision."""
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad():
         hidden = model(row.input_ids, row.position_ids, row.pixel_values).hidden
     states = hidden[row.mask_places[:, 0], row.mask_places[:, 1]].float()
     return Targets(states, row.segmenter_pixels.half(), row.masks.half(), row.mask_images)

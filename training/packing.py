@@ -7,7 +7,8 @@ restart at 0 (the model's ``cpu_varlen`` attention finds the borders there). Wha
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -65,6 +66,16 @@ def best_fit(lengths: Sequence[int], limit: int, whole: Sequence[bool] | None = 
 
 
 @dataclass(frozen=True, eq=False)
+class Tensors:
+    """Tensors that belong together; subclasses are dataclasses."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same on ``device``."""
+        held = {each.name: getattr(self, each.name) for each in fields(self)}
+        return replace(self, **{name: value.to(device) for name, value in held.items() if isinstance(value, Tensor)})
+
+
+@dataclass(frozen=True, eq=False)
 class Sample:
     """One encoded question and answer.
 
@@ -106,7 +117,7 @@ class Sample:
 
 
 @dataclass(frozen=True, eq=False)
-class Row:
+class Row(Tensors):
     """One packed row: the tensors of :class:`Sample`, joined along tokens, patches, images and masks.
 
     Attributes:

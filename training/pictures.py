@@ -11,6 +11,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 import numpy as np
+import torch
 from matplotlib import pyplot
 from matplotlib.patches import Polygon
 
@@ -21,6 +22,10 @@ from ai_engine.model.unified import UnifiedModel
 from radiology.errors import UnreadableAnswer
 from radiology.terms import TERMS
 from training.data.cases import Case
+from training.examples import Encoder
+from training.joint import Learner
+from training.parts import LABELS
+from training.stages import Weights
 
 NOT_LOSSES = {"stage", "step", "samples", "seconds", "rate"}
 
@@ -79,6 +84,30 @@ def draw_readings(model: UnifiedModel, language: Language, cases: Sequence[Case]
     figure.savefig(path, dpi=70)
     pyplot.close(figure)
     model.train(training)
+
+
+def draw_masks(learner: Learner, encode: Encoder, cases: Sequence[Case], path: Path, count: int = 4) -> None:
+    """The masks that the segmenter draws for the labels of ``count`` scenes, varied as in training, beside the truth."""
+    count = min(count, len(cases))
+    chosen = [cases[column * len(cases) // count] for column in range(count)]
+    pictures = encode.pictures(chosen, [np.random.default_rng(column) for column in range(count)], Weights(token=0))
+    if pictures.segmenter_pixels is None:
+        return
+    with torch.no_grad():
+        logits = learner.draw(pictures.to(next(learner.parameters()).device)).float().cpu()
+    figure, panels = pyplot.subplots(2, count, figsize=(4.2 * count, 9.5), squeeze=False)
+    side = pictures.masks.shape[-1]
+    for column in range(count):
+        mine = [(LABELS[pictures.mask_labels[mask]], mask) for mask in torch.nonzero(pictures.mask_images == column).flatten().tolist()]
+        for panel, name, grids in ((panels[0][column], "truth", pictures.masks - 0.5), (panels[1][column], "drawn", logits)):
+            panel.imshow(pictures.segmenter_pixels[column, 0], cmap="gray", extent=(-0.5, side - 0.5, side - 0.5, -0.5))
+            panel.set_axis_off()
+            for label, mask in mine:
+                panel.contour(grids[mask], [0.0], colors=[_colour(label)], linewidths=1)
+            panel.set_title(f"{name}: " + ", ".join(label for label, _ in mine), fontsize=7, wrap=True)
+    figure.tight_layout()
+    figure.savefig(path, dpi=70)
+    pyplot.close(figure)
 
 
 def _colour(label: str) -> tuple[float, ...]:

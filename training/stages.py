@@ -40,13 +40,22 @@ class Checked(BaseModel):
 
 
 class Weights(Checked):
-    """Weights of the losses; (1, 2, 1) for token, Dice and cross-entropy is equation 4. A loss of weight 0 is not computed."""
+    """Weights of the losses; (1, 2, 1) for token, Dice and cross-entropy is equation 4. A loss of weight 0 is not computed.
 
+    ``as_released`` swaps the weights of Dice and cross-entropy, as the authors' released code does.
+    """
+
+    as_released: bool = False
     token: float = Field(1.0, ge=0)
     dice: float = Field(2.0, ge=0)
     mask_cross_entropy: float = Field(1.0, ge=0)
     quality: float = Field(0.0, ge=0)
     coverage: float = Field(0.0, ge=0)
+
+    def of(self, name: str) -> float:
+        """The weight of one loss."""
+        swapped = {"dice": "mask_cross_entropy", "mask_cross_entropy": "dice"}
+        return float(getattr(self, swapped.get(name, name) if self.as_released else name))
 
     @property
     def masks(self) -> bool:
@@ -59,8 +68,9 @@ class Stage(Checked):
 
     Attributes:
         name: what it is called in the log.
-        steps: optimizer steps, one packed row each.
-        minutes: wall-clock time; with ``steps``, whichever comes first ends the stage. Both survive a resume, but only steps are exact.
+        steps: optimizer steps.
+        epochs: passes over the cases.
+        minutes: wall-clock time; whichever of the three comes first ends the stage. All survive a resume, but minutes are not exact.
         images: 0, or the pictures of one step of a stage without any text: the vision tower learns from the coverage loss, and the
             segmenter from prompts that are learned for each label and thrown away afterwards.
         tasks: how often each task is asked for, in any unit; the words of ``ai_engine.model.prompt.Task``.
@@ -75,6 +85,7 @@ class Stage(Checked):
 
     name: str
     steps: int | None = Field(None, gt=0)
+    epochs: float | None = Field(None, gt=0)
     minutes: float | None = Field(None, gt=0)
     images: int = Field(0, ge=0)
     tasks: dict[Task, Annotated[float, Field(gt=0)]] = Field({"report": 1.0}, min_length=1)
@@ -96,8 +107,8 @@ class Stage(Checked):
             raise ValueError(
                 f"Stage {self.name!r} trains {sorted(masked)} without a mask loss: set weights.dice or weights.mask_cross_entropy."
             )
-        if self.steps is None and self.minutes is None:
-            raise ValueError(f"Stage {self.name!r} has no end: set steps or minutes.")
+        if self.steps is None and self.epochs is None and self.minutes is None:
+            raise ValueError(f"Stage {self.name!r} has no end: set steps, epochs or minutes.")
         if self.images and (self.weights.token or self.cached_rows or {"language", "projector"} & set(self.learning_rates)):
             raise ValueError(
                 f"Stage {self.name!r} has pictures without text: set weights.token and cached_rows to 0, freeze language and projector."
@@ -108,9 +119,10 @@ class Stage(Checked):
             raise ValueError(f"Stage {self.name!r} caches [SEG] states while {sorted(spoken)} change: freeze them or set cached_rows to 0.")
         return self
 
-    def share(self, step: int, seconds: float) -> float:
-        """How much of the stage is done after ``step`` steps in ``seconds``; 1 or more ends it."""
-        return max(step / self.steps if self.steps else 0.0, seconds / (60 * self.minutes) if self.minutes else 0.0)
+    def share(self, step: int, passes: float, seconds: float) -> float:
+        """How much of the stage is done after ``step`` steps, ``passes`` over the cases and ``seconds``; 1 or more ends it."""
+        wanted = (self.steps, self.epochs, self.minutes and 60 * self.minutes)
+        return max(done / whole for done, whole in zip((step, passes, seconds), wanted, strict=True) if whole)
 
     def rate(self, step: int, share: float) -> float:
         """Share of the peak learning rate at ``step`` (counted from 0), when ``share`` of the stage is done."""
@@ -154,7 +166,10 @@ class Config(Checked):
             and size, ``segmenter`` may come from another run of the same size.
         seed: of everything drawn at random.
         threads: CPU threads.
-        row_tokens: tokens of a packed row, that is of one optimizer step.
+        precision: ``bfloat16`` computes in it and keeps the weights in float32; ``float32`` does all in that.
+        gradient_checkpointing: compute the language model's layers again in the backward pass instead of keeping what they computed.
+        rows: packed rows (or batches of pictures) of one optimizer step, all processes together.
+        row_tokens: tokens of a packed row.
         window: samples that are packed together.
         weight_decay, clip_norm, betas: of AdamW; the gradient norm is clipped for each part by itself.
         checkpoint_steps, picture_steps: a checkpoint, and pictures of a few readings, after so many steps.
@@ -166,6 +181,9 @@ class Config(Checked):
     start: dict[Literal["mllm", "segmenter"], Path] = {}
     seed: int = 0
     threads: int = Field(2, gt=0)
+    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    gradient_checkpointing: bool = False
+    rows: int = Field(1, gt=0)
     row_tokens: int = Field(2560, gt=0)
     window: int = Field(64, gt=0)
     weight_decay: float = Field(0.05, ge=0)

@@ -19,12 +19,12 @@ Material = Row | Pictures
 
 @dataclass
 class Stream:
-    """Material without end; ``window`` and ``row`` say where it stands."""
+    """Material without end: one of ``config.rows`` streams that share the windows. ``window`` and ``row`` say where it stands."""
 
     cases: Sequence[Case]
     encode: Encoder
     config: Config
-    window: int = 0
+    window: int
     row: int = 0
     dropped: set[str] = field(default_factory=set)
 
@@ -34,16 +34,16 @@ class Stream:
             waiting: Future[list[Material]] = ahead.submit(self._window, self.window, stage)
             while True:
                 materials = waiting.result()
-                waiting = ahead.submit(self._window, self.window + 1, stage)
+                waiting = ahead.submit(self._window, self.window + self.config.rows, stage)
                 while self.row < len(materials):
                     self.row += 1
                     yield materials[self.row - 1]
-                self.window, self.row = self.window + 1, 0
+                self.window, self.row = self.window + self.config.rows, 0
 
     def turn(self) -> None:
         """Leave the rest of a begun window: another stage makes other material of it."""
         if self.row:
-            self.window, self.row = self.window + 1, 0
+            self.window, self.row = self.window + self.config.rows, 0
 
     def _window(self, window: int, stage: Stage) -> list[Material]:
         whole = max(1, self.config.window // stage.images) * stage.images if stage.images else self.config.window

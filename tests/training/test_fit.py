@@ -1,19 +1,27 @@
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState, GradientState, PartialState
 
 from ai_engine.model.assistant import Assistant
-from ai_engine.model.config import TINY
-from ai_engine.model.language import Language
 from ai_engine.model.weights import load_weights
+from radiology.errors import EngineError
 from tests.training.phantom import chest
 from training.evaluation.overlap import dice
-from training.examples import texts
-from training.fit import Run, begin, train, write
+from training.fit import CHECKPOINT, write
+from training.run import Run, begin, train
 from training.stages import Augmentation, Config
 
+CASES = [chest(seed) for seed in range(9)]
 STILL = Augmentation(zoom=0, shift=0, turn_degrees=0, contrast=0, noise=0)
 
 
@@ -42,29 +50,107 @@ def fingerprint(run: Run) -> dict[str, torch.Tensor]:
     return {name: parameter.detach().clone() for name, parameter in run.model.named_parameters()}
 
 
+STOPS = {1: "in the pictures", 4: "in the warm-up", 7: "in the joint stage", 10: "in the cached stage"}
+
+
 @pytest.fixture(scope="module")
-def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("tokenizer") / "tokenizer.json"
-    path.write_text(Language.train(texts([chest(0)], 0), TINY.vocabulary_size, TINY.image_size).to_json())
-    return path
+def through(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Path]:
+    """A run that never stopped, and what it had left after each of ``STOPS`` steps."""
+    folder = tmp_path_factory.mktemp("through")
+    run = begin(configuration(), CASES)
+
+    def after_step(run: Run) -> None:
+        if len(run.log) in STOPS:
+            write(run, folder / str(len(run.log)))
+
+    train(run, after_step)
+    return run, folder
 
 
-@pytest.mark.parametrize("stop", [1, 4, 7, 10], ids=["in the pictures", "in the warm-up", "in the joint stage", "in the cached stage"])
-def test_a_resumed_run_reaches_the_state_of_one_that_never_stopped(tmp_path: Path, stop: int, tokenizer: Path) -> None:
-    cases = [chest(seed) for seed in range(9)]
-    through = begin(configuration(), cases, tokenizer)
-    train(through, lambda run: None)
-
-    stopped = begin(configuration(), cases, tokenizer)
-    train(stopped, lambda run: None, stop_after=stop)
-    write(stopped, tmp_path)
-    resumed = begin(configuration(), cases, tokenizer)
-    resumed.restore(torch.load(tmp_path / "checkpoint.pt", weights_only=True))
+@pytest.mark.parametrize("stop", STOPS, ids=list(STOPS.values()))
+def test_a_resumed_run_reaches_the_state_of_one_that_never_stopped(stop: int, through: tuple[Run, Path]) -> None:
+    run, folder = through
+    resumed = begin(configuration(), CASES, folder / str(stop))
+    resumed.restore(torch.load(folder / str(stop) / CHECKPOINT, weights_only=True))
     train(resumed, lambda run: None)
-
-    assert [entry["total"] for entry in resumed.log] == pytest.approx([entry["total"] for entry in through.log], rel=1e-5)
-    wanted = fingerprint(through)
+    assert [entry["total"] for entry in resumed.log] == pytest.approx([entry["total"] for entry in run.log], rel=1e-5)
+    wanted = fingerprint(run)
     assert all(torch.allclose(parameter, wanted[name], atol=1e-6) for name, parameter in fingerprint(resumed).items())
+
+
+def forked(rank: int, processes: int, port: int, work: Callable[[], None]) -> BaseProcess:
+    """A process of its own, one of a group where there are several."""
+
+    def child() -> None:
+        for state in (AcceleratorState, GradientState):  # as in a new interpreter
+            state._shared_state.clear()
+        PartialState._shared_state.clear()
+        if processes > 1:
+            group = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": processes, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+            os.environ |= {name: str(value) for name, value in group.items()} | {"ACCELERATE_USE_CPU": "true"}
+        work()
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    return process
+
+
+def test_a_killed_run_goes_on_at_the_exact_step(tmp_path: Path, through: tuple[Run, Path]) -> None:
+    def work() -> None:
+        train(begin(configuration(), CASES), lambda run: write(run, tmp_path))
+
+    killed = forked(0, 1, 0, work)
+    while killed.is_alive() and (not (tmp_path / "losses.csv").exists() or len((tmp_path / "losses.csv").read_text().splitlines()) < 6):
+        time.sleep(0.005)
+    killed.kill()
+    killed.join()
+    assert killed.exitcode == -signal.SIGKILL
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert 5 <= len(state["log"]) < 12
+    resumed = begin(configuration(), CASES, tmp_path)
+    resumed.restore(state)
+    train(resumed, lambda run: None)
+    wanted = fingerprint(through[0])
+    assert all(torch.allclose(parameter, wanted[name], atol=1e-6) for name, parameter in fingerprint(resumed).items())
+
+
+def test_two_processes_make_the_update_of_one_with_the_same_rows(tmp_path: Path) -> None:
+    """Mixed rows, some without masks, so that some parameters have a gradient in one process only."""
+    config = configuration().model_copy(update={"rows": 4, "window": 1, "precision": "float32"})
+
+    def work() -> None:
+        run = begin(config, CASES)
+        train(run, lambda run: None, stop_after=7)
+        write(run, tmp_path / str(run.machine.num_processes))
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for group in ([forked(0, 1, 0, work)], [forked(rank, 2, port, work) for rank in range(2)]):
+        for process in group:
+            process.join()
+        assert [process.exitcode for process in group] == [0] * len(group)
+    one, two = (torch.load(tmp_path / name / CHECKPOINT, weights_only=True) for name in ("1", "2"))
+    assert one["places"] == two["places"]
+    assert max(float((value - two["model"][name]).abs().max()) for name, value in one["model"].items()) < 1e-6
+    for mine, theirs in zip(one["log"], two["log"], strict=True):
+        assert {name: mine[name] for name in mine if name != "seconds"} == pytest.approx(
+            {name: theirs[name] for name in theirs if name != "seconds"}, rel=1e-4
+        )
+
+
+def test_rows_that_processes_cannot_share_evenly_are_refused(tmp_path: Path) -> None:
+    def work() -> None:
+        with pytest.raises(EngineError, match="cannot share 3 rows"):
+            begin(configuration().model_copy(update={"rows": 3}), CASES)
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    group = [forked(rank, 2, port, work) for rank in range(2)]
+    for process in group:
+        process.join()
+    assert [process.exitcode for process in group] == [0, 0]
 
 
 def test_a_run_leaves_weights_that_the_engine_loads_and_a_log_of_its_losses(tmp_path: Path) -> None:
@@ -79,7 +165,7 @@ def test_a_run_leaves_weights_that_the_engine_loads_and_a_log_of_its_losses(tmp_
     assert (tmp_path / "pictures" / "losses.png").stat().st_size > 0
 
 
-def test_one_scene_is_learned_by_heart(tokenizer: Path) -> None:
+def test_one_scene_is_learned_by_heart() -> None:
     spoken = {"language": 4e-3, "vision": 4e-3, "aligner": 4e-3}
     masked = {"projector": 4e-3, "segmenter": 4e-3}
     stages = [
@@ -94,7 +180,7 @@ def test_one_scene_is_learned_by_heart(tokenizer: Path) -> None:
     ]
     config = Config.model_validate({"model": "tiny", "row_tokens": 512, "window": 1, "augmentation": STILL, "stages": stages})
     case = chest(0)
-    run = begin(config, [case], tokenizer)
+    run = begin(config, [case])
     train(run, lambda run: None)
     assert run.log[149]["token"] < 0.5 * run.log[0]["token"]
     assert run.log[-1]["dice"] < 0.5 * run.log[150]["dice"]
@@ -106,20 +192,20 @@ def test_one_scene_is_learned_by_heart(tokenizer: Path) -> None:
     assert dice(masks["mediastinum"].pixels, case.masks["mediastinum"]) > 0.7
 
 
-def test_the_segmenter_learns_by_itself_from_prompts_of_labels(tokenizer: Path) -> None:
+def test_the_segmenter_learns_by_itself_from_prompts_of_labels() -> None:
     stage = {"name": "masks", "steps": 60, "images": 2, "learning_rates": {"segmenter": 4e-3}, "weights": {"token": 0, "quality": 0.1}}
     config = Config.model_validate({"model": "tiny", "window": 2, "augmentation": STILL, "stages": [stage]})
-    run = begin(config, [chest(0), chest(1)], tokenizer)
+    run = begin(config, [chest(0), chest(1)])
     spoken = {name: value.clone() for name, value in run.model.mllm.state_dict().items()}
     train(run, lambda run: None)
     assert run.log[-1]["dice"] < 0.5 * run.log[0]["dice"]
     assert all(torch.equal(value, spoken[name]) for name, value in run.model.mllm.state_dict().items())
 
 
-def test_a_joint_run_starts_from_the_parts_of_two_others(tmp_path: Path, tokenizer: Path) -> None:
+def test_a_joint_run_starts_from_the_parts_of_two_others(tmp_path: Path) -> None:
     runs = {}
     for part, seed in (("mllm", 1), ("segmenter", 2)):
-        runs[part] = begin(configuration(seed), [chest(0)], tokenizer)
+        runs[part] = begin(configuration(seed), [chest(0)])
         write(runs[part], tmp_path / part)
     start = {part: tmp_path / part for part in runs}
     joint = begin(configuration().model_copy(update={"model": None, "start": start}), [chest(0)])
@@ -132,4 +218,4 @@ def test_a_joint_run_starts_from_the_parts_of_two_others(tmp_path: Path, tokeniz
     assert same(joint.model.grounding_encoder, runs["segmenter"].model.grounding_encoder)
     assert not same(joint.model.grounding_encoder, runs["mllm"].model.grounding_encoder)
     assert same(joint.scaffold.coverage, runs["mllm"].scaffold.coverage)
-    assert joint.language.to_json() == tokenizer.read_text()
+    assert joint.language.to_json() == runs["mllm"].language.to_json()

@@ -5,7 +5,7 @@ import torch
 
 from ai_engine.model.language import Language
 from ai_engine.model.unified import UnifiedModel
-from training.joint import Scaffold, cached, mask_losses, row_losses, total
+from training.joint import Learner, Scaffold, cached, total
 from training.packing import Sample, join
 from training.stages import Config as TrainingConfig
 from training.stages import Stage, Weights, freeze, optimizer, part_of
@@ -21,16 +21,16 @@ def stage(rates: dict[str, float] | None = None, **changes: object) -> Stage:
 
 
 @pytest.fixture
-def scaffold(model: UnifiedModel) -> Scaffold:
-    return Scaffold(model.config)
+def learner(model: UnifiedModel) -> Learner:
+    return Learner(model, Scaffold(model.config))
 
 
 def test_packed_and_single_samples_give_the_same_losses_and_masks(
-    model: UnifiedModel, language: Language, scaffold: Scaffold, make_sample: Callable[..., Sample]
+    model: UnifiedModel, language: Language, learner: Learner, make_sample: Callable[..., Sample]
 ) -> None:
     samples = [make_sample(text, seed) for seed, text in enumerate(MIXED)]
-    packed = row_losses(model, scaffold, join(samples, language.seg), stage())
-    single = [row_losses(model, scaffold, join([sample], language.seg), stage()) for sample in samples]
+    packed = learner(join(samples, language.seg), stage())
+    single = [learner(join([sample], language.seg), stage()) for sample in samples]
     tokens = [int((sample.labels != -100).sum()) for sample in samples]
     masks = [text.count("[SEG]") for text in MIXED]
     for name, counts in (("token", tokens), ("dice", masks), ("mask_cross_entropy", masks)):
@@ -61,13 +61,13 @@ def spoken_gradient(model: UnifiedModel, losses_of: Callable[[Stage], dict[str, 
 
 
 def test_the_mask_gradient_into_the_language_model_is_scaled(
-    model: UnifiedModel, language: Language, scaffold: Scaffold, make_sample: Callable[..., Sample]
+    model: UnifiedModel, language: Language, learner: Learner, make_sample: Callable[..., Sample]
 ) -> None:
     row = join([make_sample(MIXED[2])], language.seg)
 
     def gradient(weights: Weights, factor: float, at: str = "seg_state") -> torch.Tensor:
         wanted = stage(SPOKEN, weights=weights, mask_gradient_scale=factor, mask_gradient_at=at)
-        return spoken_gradient(model, lambda chosen: row_losses(model, scaffold, row, chosen), wanted)
+        return spoken_gradient(model, lambda chosen: learner(row, chosen), wanted)
 
     token_only = gradient(Weights(token=1, dice=0, mask_cross_entropy=0), 1.0)
     both = Weights(token=1, dice=2, mask_cross_entropy=1)
@@ -82,14 +82,14 @@ def test_the_mask_gradient_into_the_language_model_is_scaled(
 
 
 def test_the_projector_and_the_segmenter_learn_at_full_size_while_the_gradient_is_scaled(
-    model: UnifiedModel, language: Language, scaffold: Scaffold, make_sample: Callable[..., Sample]
+    model: UnifiedModel, language: Language, learner: Learner, make_sample: Callable[..., Sample]
 ) -> None:
     row = join([make_sample(MIXED[1])], language.seg)
     norms = []
     for factor in (1.0, 0.001):
         wanted = stage(mask_gradient_scale=factor)
         groups = freeze(model, wanted)
-        total(row_losses(model, scaffold, row, wanted), wanted.weights).backward()
+        total(learner(row, wanted), wanted.weights).backward()
         norms.append(
             [torch.stack([p.grad.norm() for p in groups[part] if p.grad is not None]).norm() for part in ("projector", "segmenter")]
         )
@@ -110,7 +110,7 @@ def test_a_stage_changes_its_own_parts_and_leaves_the_others_bit_identical(
     cached_rows: int,
     model: UnifiedModel,
     language: Language,
-    scaffold: Scaffold,
+    learner: Learner,
     make_sample: Callable[..., Sample],
 ) -> None:
     row = join([make_sample(text, seed) for seed, text in enumerate(MIXED)], language.seg)
@@ -122,8 +122,40 @@ def test_a_stage_changes_its_own_parts_and_leaves_the_others_bit_identical(
     for block in steps.param_groups:
         block["lr"] = 1e-3
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    losses = mask_losses(model, cached(model, row), wanted) if cached_rows else row_losses(model, scaffold, row, wanted)
+    losses = learner(cached(model, row) if cached_rows else row, wanted)
     total(losses, wanted.weights).backward()
     steps.step()
     changed = {part_of(name) for name, parameter in model.named_parameters() if not torch.equal(parameter, before[name])}
     assert changed == set(parts)
+
+
+def test_both_gradients_at_the_seg_states_are_told_and_only_the_masks_is_scaled(
+    model: UnifiedModel, language: Language, learner: Learner, make_sample: Callable[..., Sample]
+) -> None:
+    row = join([make_sample(MIXED[2])], language.seg)
+    told = {}
+    for factor in (1.0, 0.001):
+        model.zero_grad()
+        wanted = stage(mask_gradient_scale=factor)
+        total(learner(row, wanted), wanted.weights).backward()
+        told[factor] = {name: norm.item() for name, norm in learner.seg_gradients.items()}
+    assert told[1.0]["seg_token_gradient"] == pytest.approx(told[0.001]["seg_token_gradient"], rel=1e-5)
+    assert told[0.001]["seg_mask_gradient"] == pytest.approx(0.001 * told[1.0]["seg_mask_gradient"], rel=1e-3)
+    assert told[1.0]["seg_mask_gradient"] > 0
+
+
+def test_gradient_checkpointing_gives_the_same_gradient(
+    model: UnifiedModel, language: Language, learner: Learner, make_sample: Callable[..., Sample]
+) -> None:
+    row = join([make_sample(text, seed) for seed, text in enumerate(MIXED)], language.seg)
+    plain = spoken_gradient(model, lambda chosen: learner(row, chosen), stage())
+    model.mllm.activation_checkpointing_enable()
+    assert model.mllm.is_activation_checkpointing
+    again = spoken_gradient(model, lambda chosen: learner(row, chosen), stage())
+    assert torch.allclose(again, plain, atol=1e-6)
+
+
+def test_the_weights_of_the_released_code_swap_dice_and_cross_entropy() -> None:
+    losses = {"token": torch.tensor(1.0), "dice": torch.tensor(10.0), "mask_cross_entropy": torch.tensor(100.0)}
+    assert total(losses, Weights()).item() == 1 + 2 * 10 + 100
+    assert total(losses, Weights(as_released=True)).item() == 1 + 10 + 2 * 100

@@ -1,0 +1,160 @@
+"""Packing against padding: ``python -m benchmarks.packing [--samples N] [--rounds N] [--threads N] [--masks] [--json FILE]``.
+
+The same samples of a mixed stage 3 (texts of 20 to 60 tokens, short questions, detection and segmentation on images, and reports), the
+same weights, the same tokens in every step: packed, a step is one row that best-fit fills; padded, it is a batch of as many samples as
+fit if each is as long as the longest. The padded batch is padded on the right and needs no mask, its fastest form. A step is forward,
+backward and the optimizer's update. ``speedup`` is the ratio of samples per second; ``loss_difference`` that of the mean token loss over
+all supervised tokens of the same samples. ``--masks`` adds the segmenter, which sees every image by itself in both ways.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from torch.nn.utils.rnn import pad_sequence
+
+from ai_engine.model.config import PRESETS
+from ai_engine.model.language import Language
+from ai_engine.model.prompt import Task
+from ai_engine.model.unified import UnifiedModel
+from training.data.cases import Case
+from training.examples import Encoder, texts
+from training.joint import Learner, Scaffold, total
+from training.packing import IGNORED, Row, Sample, join, pack
+from training.stages import Augmentation, Stage, Weights
+
+SHARES: dict[Task | None, float] = {None: 0.5, "question": 0.15, "detection": 0.1, "segmentation": 0.1, "report": 0.15}
+"""What the set is mixed from; None is a question and an answer without an image."""
+TEXT_TOKENS = (20, 60)
+_SIDE = 96
+
+
+def chest(rng: np.random.Generator) -> Case:
+    """A phantom radiograph; what it shows does not matter for the time that it takes."""
+    rows, columns = np.mgrid[:_SIDE, :_SIDE]
+    places = {"right lung": (46, 28, 30, 15), "left lung": (46, 68, 30, 15), "mediastinum": (52, 48, 28, 9)}
+    if rng.random() < 0.5:
+        places["left nodule"] = (round(rng.uniform(35, 55)), 68, 5, 5)
+    masks = {
+        label: np.asarray(((rows - row) / height) ** 2 + ((columns - column) / width) ** 2 < 1)
+        for label, (row, column, height, width) in places.items()
+    }
+    return Case("phantom", "phantom", "projection", rng.normal(100, 20, (_SIDE, _SIDE)).astype(np.int16), masks)
+
+
+def mixed(encode: Encoder, count: int, weights: Weights) -> list[Sample]:
+    """The samples, in the order in which both ways meet them."""
+    rng = np.random.default_rng(0)
+    tasks = [list(SHARES)[index] for index in rng.choice(len(SHARES), count, p=list(SHARES.values()))]
+    return [_text(rng, len(encode.language)) if task is None else encode.sample(chest(rng), rng, weights, task) for task in tasks]
+
+
+def _text(rng: np.random.Generator, vocabulary: int) -> Sample:
+    ids = torch.from_numpy(rng.integers(vocabulary // 2, vocabulary, rng.integers(*TEXT_TOKENS, endpoint=True)))
+    labels = torch.where(torch.arange(len(ids)) < len(ids) // 2, IGNORED, ids)
+    return Sample(ids, labels, torch.arange(len(ids)).expand(3, -1))
+
+
+def padded(samples: Sequence[Sample], seg_token: int) -> Row:
+    """One batch [sample, token], padded on the right."""
+    row = join(samples, seg_token)
+    lengths = torch.tensor([len(sample.input_ids) for sample in samples])
+    starts = lengths.cumsum(0) - lengths
+    sample = torch.searchsorted(starts, row.mask_places[:, 1], right=True) - 1
+    places = row.position_ids[:, 0].split(lengths.tolist(), 1)
+    return Row(
+        input_ids=pad_sequence(list(row.input_ids[0].split(lengths.tolist())), batch_first=True),
+        labels=pad_sequence(list(row.labels[0].split(lengths.tolist())), batch_first=True, padding_value=IGNORED),
+        position_ids=pad_sequence([place.T for place in places], batch_first=True).permute(2, 0, 1),
+        pixel_values=row.pixel_values,
+        segmenter_pixels=row.segmenter_pixels,
+        masks=row.masks,
+        mask_places=torch.stack([sample, row.mask_places[:, 1] - starts[sample]], 1),
+        mask_images=row.mask_images,
+        coverage=row.coverage,
+        names=row.names,
+    )
+
+
+def mean_loss(learner: Learner, rows: Sequence[Row], stage: Stage) -> float:
+    """The token loss over all supervised tokens of ``rows``."""
+    tokens = [int((row.labels[:, 1:] != IGNORED).sum()) for row in rows]
+    with torch.no_grad():
+        losses = [learner(row, stage)["token"].item() for row in rows]
+    return sum(loss * count for loss, count in zip(losses, tokens, strict=True)) / sum(tokens)
+
+
+def seconds_of(learner: Learner, rows: Sequence[Row], stage: Stage) -> float:
+    """How long one step on each of ``rows`` takes in all."""
+    optimizer = torch.optim.AdamW(learner.parameters(), lr=0.0, fused=True)
+    begun = time.perf_counter()
+    for row in rows:
+        with torch.autocast("cpu", torch.bfloat16):
+            loss = total(learner(row, stage), stage.weights)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return time.perf_counter() - begun
+
+
+def main(
+    samples: Annotated[int, typer.Option(help="Samples of the set.")] = 128,
+    rounds: Annotated[int, typer.Option(help="How often the set is gone through in each way.")] = 3,
+    threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
+    row_tokens: Annotated[int, typer.Option(help="Tokens of a step, of which the padded way may use a few less.")] = 1536,
+    masks: Annotated[bool, typer.Option(help="Learn masks too.")] = False,
+    file: Annotated[Path | None, typer.Option("--json", help="Where the figures go.")] = None,
+) -> None:
+    """Measure both ways, in turn."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    weights = Weights(token=1, dice=2 * masks, mask_cross_entropy=1 * masks)
+    stage = Stage(name="3", steps=1, learning_rates={"language": 1e-5}, weights=weights, mask_gradient_scale=0.001)
+    size = PRESETS["small"]
+    rng = np.random.default_rng(0)
+    language = Language.train(texts([chest(rng) for _ in range(20)], 0), size.vocabulary_size, size.image_size)
+    model = UnifiedModel(size, language).train()
+    learner = Learner(model, Scaffold(size))
+    encoded = mixed(Encoder(model, language, Augmentation()), samples, weights)
+    lengths = [len(sample.input_ids) for sample in encoded]
+    batch = max(1, row_tokens // max(lengths))
+    ways: dict[str, list[Row]] = {
+        "packed": pack(encoded, row_tokens, language.seg, _refuse),
+        "padded": [padded(encoded[first : first + batch], language.seg) for first in range(0, samples, batch)],
+    }
+    losses = {way: mean_loss(learner, rows, stage) for way, rows in ways.items()}
+    taken: dict[str, list[float]] = {way: [] for way in ways}
+    for _ in range(rounds):
+        for way, rows in ways.items():
+            taken[way].append(seconds_of(learner, rows, stage))
+    speedups = [slow / fast for slow, fast in zip(taken["padded"], taken["packed"], strict=True)]
+    figures = {
+        "speedup": statistics.median(speedups),
+        "speedup_range": [min(speedups), max(speedups)],
+        "loss_difference": abs(losses["packed"] - losses["padded"]) / losses["padded"],
+        "samples_per_second": {way: samples / statistics.median(seconds) for way, seconds in taken.items()},
+        "steps": {way: len(rows) for way, rows in ways.items()},
+        "tokens": {"mean": statistics.mean(lengths), "longest": max(lengths), "row": row_tokens},
+        "masks": masks,
+        "machine": f"{platform.processor() or platform.machine()}, {threads} thread(s), torch {torch.__version__}",
+    }
+    print(json.dumps(figures, indent=2))
+    if file:
+        file.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+def _refuse(name: str) -> None:
+    raise ValueError(f"{name} is longer than a row.")
+
+
+if __name__ == "__main__":
+    typer.run(main)
