@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from training.data.cases import PATIENTS
 from training.data.manifest import ManifestError, check_files, check_patients, file_hash, split_of
 
 SHARES = {"train": 0.8, "held_out": 0.2}
@@ -21,6 +22,12 @@ def test_a_patient_in_two_splits_is_named() -> None:
     check_patients([("A", "train"), ("A", "train"), ("B", "held_out")])
     with pytest.raises(ManifestError, match="B: held_out, train"):
         check_patients([("A", "train"), ("B", "train"), ("B", "held_out")])
+
+
+def test_our_own_scenes_hold_out_a_patient_that_training_never_sees() -> None:
+    apart = [(patient, split) for split, patients in PATIENTS.items() if split != "held_out_scenes" for patient, _ in patients]
+    check_patients(apart)
+    assert {split for _, split in apart} == {"train", "held_out_patient"}
 
 
 def test_a_missing_or_changed_file_is_named(tmp_path: Path) -> None:
