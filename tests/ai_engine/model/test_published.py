@@ -3,6 +3,8 @@
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -223,6 +225,31 @@ def test_a_damaged_folder_is_refused_and_the_damage_named(folder: Path, damage: 
     damage(folder)
     with pytest.raises(EngineError, match=message):
         load_weights(folder)
+
+
+@pytest.mark.slow
+def test_loading_takes_the_memory_of_one_copy_and_one_shard(tmp_path: Path, tiny_language: Language) -> None:
+    text = TINY.text.model_dump() | {"hidden_size": 768, "layers": 12, "heads": 8, "intermediate_size": 3072, "mrope_section": (16, 16, 16)}
+    config = ModelConfig.model_validate(TINY.model_dump() | {"text": text, "dtype": "bfloat16"})
+    export_published(tmp_path, UnifiedModel(config, tiny_language).bfloat16(), tiny_language, 20_000_000)
+    size = sum(path.stat().st_size for path in tmp_path.glob("*.safetensors"))
+    assert size > 150_000_000
+    script = """
+import re, sys
+from pathlib import Path
+from ai_engine.model.language import Language
+from ai_engine.model.config import TINY
+from ai_engine.model.weights import empty_model, load_weights
+empty_model(TINY, Language.load(Path(sys.argv[1]) / "tokenizer.json"))  # imports everything
+def peak():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+before = peak()
+model, _, _ = load_weights(Path(sys.argv[1]))
+print(peak() - before)
+"""
+    grown = int(subprocess.run([sys.executable, "-c", script, tmp_path], check=True, capture_output=True, text=True).stdout)
+    print(f"{size / 1e6:.0f} MB in files, {grown / 1e6:.0f} MB in memory")
+    assert 0.5 * size < grown < 1.3 * size
 
 
 class TestConfiguration:
