@@ -112,7 +112,7 @@ def own(name: str) -> tuple[str, ...]:
     return (name,)
 
 
-def fill(module: nn.Module, stored: Stored, naming: Naming = own, dtype: torch.dtype | None = None, device: str = "cpu") -> None:
+def fill(module: nn.Module, stored: Stored, naming: Naming = own, dtype: torch.dtype | None = None, device: str | None = None) -> None:
     """Give every parameter and every persistent buffer of ``module`` its stored tensor, and nothing else to any.
 
     A module on the meta device becomes real tensor by tensor, so that memory holds each once.
@@ -121,8 +121,8 @@ def fill(module: nn.Module, stored: Stored, naming: Naming = own, dtype: torch.d
         module: changed in place; tensors that it shares stay shared.
         stored: the files.
         naming: from the module's names to the files'.
-        dtype: of floating-point tensors; None for each as it is stored.
-        device: where they go.
+        dtype: of floating-point tensors; None for each as it is in the module.
+        device: where they go; None for each where it is, or from the meta device to the CPU.
 
     Raises:
         EngineError: a tensor is missing, unknown or of another shape, or the module has one that no file can hold.
@@ -144,8 +144,9 @@ def fill(module: nn.Module, stored: Stored, naming: Naming = own, dtype: torch.d
         raise EngineError(f"{stored.place} does not fit the model's configuration: {_first(problems)}.")
     for name, tensor in stored.stream():
         for slot in slots[name]:
-            wanted = dtype if dtype and tensor.is_floating_point() else tensor.dtype
-            slot.put(module, name, tensor.to(device, wanted, copy=True))
+            wanted = dtype if dtype and tensor.is_floating_point() else slot.tensor.dtype
+            target = device or ("cpu" if slot.tensor.is_meta else slot.tensor.device)
+            slot.put(module, name, tensor.to(target, wanted, copy=True))
     empty = [name for name, value in (*module.named_parameters(), *module.named_buffers()) if value.is_meta]
     if empty:
         raise EngineError(f"No file gives the model these tensors: {_first(empty)}.")
