@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch.nn import functional
 from transformers import DynamicCache
-from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLRMSNorm, Qwen2_5_VLTextModel
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLDecoderLayer, Qwen2_5_VLRMSNorm, Qwen2_5_VLTextModel
 
 
 class Rows:
@@ -82,6 +82,72 @@ class Rows:
         self._length = stop
         self._places = self._places + 1
         return _normalised(state, self._tower.norm)
+
+
+class SmallRows(Rows):
+    """Rows of a small text tower, where calls cost more than products: its weights are copied once, joined and transposed.
+
+    Queries and keys come with their halves swapped beside them, so that turning them takes two operations.
+    """
+
+    FEWER_THAN = 50_000_000
+    """Parameters of a text tower whose copy is made in the time of a token or two."""
+
+    def __init__(self, tower: Qwen2_5_VLTextModel, cache: DynamicCache, lengths: Sequence[int], places: Sequence[int], new: int) -> None:
+        super().__init__(tower, cache, lengths, places, new)
+        channels = self._cosines.shape[1]
+        self._layers = [_Joined(layer, channels) for layer in tower.layers]
+
+    def write(self, tokens: torch.Tensor) -> torch.Tensor:
+        """See :meth:`Rows.write`."""
+        rows, last, stop = len(tokens), self._length, self._length + 1
+        cosine, sine = self._cosines[self._places][:, None], self._sines[self._places][:, None]
+        visible = None if self._visible is None else self._visible[..., :stop]
+        state = self._tower.embed_tokens(tokens)
+        for layer, (keys, values) in zip(self._layers, self._memory, strict=True):
+            heads, channels = keys.shape[1], keys.shape[3]
+            plain, swapped, value = torch.addmm(layer.bias, _scaled(state, layer.epsilon), layer.attend).split(layer.parts, 1)
+            turned = torch.addcmul(plain.view(rows, -1, channels) * cosine, swapped.view(rows, -1, channels), sine)
+            keys[:, :, last] = turned[:, -heads:]
+            values[:, :, last] = value.view(rows, heads, channels)
+            query = turned[:, :-heads].reshape(rows, heads, -1, channels)
+            attended = functional.scaled_dot_product_attention(
+                query, keys[:, :, :stop], values[:, :, :stop], attn_mask=visible, scale=layer.scale
+            )
+            state = torch.addmm(state, attended.reshape(rows, -1), layer.out)
+            gate, up = (_scaled(state, layer.epsilon) @ layer.widen).chunk(2, 1)
+            state = torch.addmm(state, functional.silu(gate) * up, layer.narrow)
+        self._length = stop
+        self._places = self._places + 1
+        return _normalised(state, self._tower.norm)
+
+
+class _Joined:
+    """One layer's weights [in, out], those that see the same state joined, their norms multiplied in."""
+
+    def __init__(self, layer: Qwen2_5_VLDecoderLayer, channels: int) -> None:
+        attention, mlp = layer.self_attn, layer.mlp
+        self.scale: float = attention.scaling
+        self.epsilon: float = layer.input_layernorm.variance_epsilon
+        turned = torch.cat([attention.q_proj.weight, attention.k_proj.weight])
+        turned_bias = torch.cat([attention.q_proj.bias, attention.k_proj.bias])
+        swapped = turned.view(-1, 2, channels // 2, turned.shape[1]).flip(1).reshape(turned.shape)
+        swapped_bias = turned_bias.view(-1, 2, channels // 2).flip(1).flatten()
+        self.parts = [len(turned), len(turned), len(attention.v_proj.weight)]
+        self.attend = _transposed(torch.cat([turned, swapped, attention.v_proj.weight]) * layer.input_layernorm.weight)
+        self.bias = torch.cat([turned_bias, swapped_bias, attention.v_proj.bias])
+        self.out = _transposed(attention.o_proj.weight)
+        self.widen = _transposed(torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]) * layer.post_attention_layernorm.weight)
+        self.narrow = _transposed(mlp.down_proj.weight)
+
+
+def _transposed(weight: torch.Tensor) -> torch.Tensor:
+    return weight.T.contiguous()
+
+
+def _scaled(state: torch.Tensor, epsilon: float) -> torch.Tensor:
+    """Divide each state [row, channel] by its root mean square."""
+    return state * torch.rsqrt(torch.linalg.vecdot(state, state)[:, None] / state.shape[1] + epsilon)
 
 
 def _normalised(state: torch.Tensor, norm: Qwen2_5_VLRMSNorm) -> torch.Tensor:

@@ -16,7 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ai_engine.model.attention import PACKED, WINDOWS, FlatPatchEmbed, WindowedVisionAttention
 from ai_engine.model.config import MERGE, PATCH, WINDOW, ModelConfig
-from ai_engine.model.decoding import Rows
+from ai_engine.model.decoding import Rows, SmallRows
 from ai_engine.model.language import STRUCTURE_TOKENS, Language
 from ai_engine.model.segmenter import Segmenter
 
@@ -176,11 +176,14 @@ class UnifiedModel(nn.Module):
         lengths = [len(prompt) for prompt in prompts]
         state = hidden[torch.tensor(lengths).cumsum(0) - 1]
         places = [int(each[1:].max()) + 1 for each in positions]
-        rows = Rows(self.mllm.model.language_model, cache, lengths, places, maximum_new_tokens)
+        tower = self.mllm.model.language_model
+        small = sum(parameter.numel() for parameter in tower.parameters()) < SmallRows.FEWER_THAN
+        rows = (SmallRows if small else Rows)(tower, cache, lengths, places, maximum_new_tokens)
+        forbidden = self._forbidden(device)
         answers = [_Answer() for _ in prompts]
         writing = answers
         for _ in range(maximum_new_tokens):
-            chosen, log_probabilities = self._choose(state)
+            chosen, log_probabilities = self._choose(state, forbidden)
             for answer, token, log_probability in zip(writing, chosen.tolist(), log_probabilities.tolist(), strict=True):
                 answer.ids.append(token)
                 answer.log_probabilities.append(log_probability)
@@ -203,12 +206,17 @@ class UnifiedModel(nn.Module):
             for each in answers
         ]
 
-    def _choose(self, state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _choose(self, state: torch.Tensor, forbidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the likeliest token that may be answered after each state [row, channel], and its log probability."""
-        scores = self.logits(state)[:, : self._tokens].float()
-        scores[:, self._never_answered] = -torch.inf
+        scores = self.logits(state)[:, : self._tokens].float() + forbidden
         best, chosen = scores.max(-1)
         return chosen, best - scores.logsumexp(-1)
+
+    def _forbidden(self, device: torch.device) -> torch.Tensor:
+        """Return what is added to the scores [token]: minus infinity for tokens that an answer never holds."""
+        added = torch.zeros(self._tokens, device=device)
+        added[self._never_answered] = -torch.inf
+        return added
 
     @torch.inference_mode()
     def chances(self, beginning: Sequence[int], endings: Sequence[Sequence[int]], visual: torch.Tensor) -> torch.Tensor:
@@ -235,8 +243,7 @@ class UnifiedModel(nn.Module):
         next_place = int(places[1:].max()) + 1
         hidden = self._think(row[None], (next_place + index).expand(3, 1, -1), visual[:0], cache, mask)[0]
         scores = self.logits(hidden[lengths.cumsum(0) - 1])[:, : self._tokens].float()
-        scores[:, self._never_answered] = -torch.inf
-        return scores.softmax(-1)
+        return (scores + self._forbidden(device)).softmax(-1)
 
 
 @dataclass(eq=False)

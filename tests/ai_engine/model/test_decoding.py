@@ -3,7 +3,7 @@ import torch
 from transformers import DynamicCache
 
 from ai_engine.model.config import TINY, TextConfig
-from ai_engine.model.decoding import Rows
+from ai_engine.model.decoding import Rows, SmallRows
 from ai_engine.model.language import Language
 from ai_engine.model.unified import UnifiedModel
 
@@ -12,11 +12,14 @@ BLOCKS = TextConfig(hidden_size=64, layers=2, heads=4, key_value_heads=2, interm
 SHAPES = {"small": TINY, "published": TINY.model_copy(update={"text": BLOCKS.model_copy(update={"tie_word_embeddings": False})})}
 
 
+@pytest.mark.parametrize("write", [Rows, SmallRows])
 @pytest.mark.parametrize("shape", SHAPES)
-def test_text_written_token_by_token_is_that_of_transformers(shape: str, tiny_language: Language) -> None:
+def test_text_written_token_by_token_is_that_of_transformers(shape: str, write: type[Rows], tiny_language: Language) -> None:
     torch.manual_seed(0)
     model = UnifiedModel(SHAPES[shape], tiny_language).eval()
     tower = model.mllm.model.language_model
+    for norm in (each for each in tower.modules() if "norm" in type(each).__name__.lower()):
+        torch.nn.init.uniform_(norm.weight, 0.5, 1.5)
     texts = [torch.randint(20, 300, (length,)) for length in (5, 12, 9)]
     starts, news = (3, 1, 2), torch.randint(20, 300, (3, 6))
 
@@ -29,7 +32,7 @@ def test_text_written_token_by_token_is_that_of_transformers(shape: str, tiny_la
         own = torch.cat([torch.arange(len(text)) for text in texts])[None, None]
         tower(input_ids=torch.cat(texts)[None], position_ids=torch.cat([own, at]), past_key_values=cache, use_cache=True)
         ends = [start + len(text) for start, text in zip(starts, texts, strict=True)]
-        rows = Rows(tower, cache, [len(text) for text in texts], ends, 6)
+        rows = write(tower, cache, [len(text) for text in texts], ends, 6)
         first = torch.stack([rows.write(news[:, step]) for step in range(3)], 1)
         rows.keep(torch.tensor([0, 2]))
         rest = torch.stack([rows.write(news[[0, 2], step]) for step in range(3, 6)], 1)
