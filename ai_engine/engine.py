@@ -76,12 +76,12 @@ class Engine:
         folder = settings.weights or WEIGHTS
         if not folder.is_dir():
             raise EngineError(f"There are no weights in {folder}; set SIGHTLINE_ENGINE__WEIGHTS to a folder that has some.")
-        assistant = Assistant.load(folder, settings.device, settings.threads, settings.maximum_new_tokens)
+        assistant = Assistant.load(folder, settings.device, settings.threads, settings.maximum_new_tokens, settings.encoders)
         identity = ModelIdentity(
             name=assistant.config.name,
             version=version("sightline"),
             weights_hash=assistant.weights_hash,
-            configuration=f"key_slices={settings.maximum_key_slices} new_tokens={settings.maximum_new_tokens}"
+            configuration=f"key_slices={settings.maximum_key_slices} new_tokens={settings.maximum_new_tokens} encoders={settings.encoders}"
             f" withheld={','.join(assistant.config.unreliable)}",
         )
         return cls(assistant, identity, settings.maximum_key_slices, assistant.config.unreliable)

@@ -95,12 +95,16 @@ class ApiSettings(Section):
     extension_folder: Path | None = Field(None, description="Folder with the built OHIF extension.")
 
 
+Encoders = Literal["torch", "openvino"]
+
+
 class EngineSettings(Section):
     """The model and its worker."""
 
     weights: Path | None = Field(None, description="Folder of the weights; none takes the weights that come with Sightline.")
     device: str = Field("cpu", description="torch device.")
     threads: int = Field(2, description="CPU threads of the model.")
+    encoders: Encoders = Field("torch", description="What runs the picture encoders on a CPU: `torch`, or `openvino` if installed.")
     maximum_new_tokens: int = Field(512, description="Longest answer of the model.")
     maximum_key_slices: int = Field(12, description="Slices of a volume that the model reads.")
 

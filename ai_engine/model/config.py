@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import exp
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -126,6 +127,10 @@ class PresenceConfig(_Sizes):
     slope: Annotated[float, Field(gt=0)] = 1.0
     shift: float = 0.0
     doubt_below: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    def probability(self, log_odds: float) -> float:
+        """Return the probability that a finding is there, 0 to 1."""
+        return 1 / (1 + exp(-max(-50.0, self.slope * log_odds + self.shift)))
 
 
 class ModelConfig(_Sizes):

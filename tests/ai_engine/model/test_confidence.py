@@ -8,13 +8,15 @@ import torch
 from torch.nn import functional
 
 from ai_engine.model import assistant
+from ai_engine.model.answer import parse
 from ai_engine.model.assistant import Assistant
+from ai_engine.model.confidence import confidences
 from ai_engine.model.config import TINY, PresenceConfig
 from ai_engine.model.images import Letterbox, mllm_input, windowed
 from ai_engine.model.language import Language
 from ai_engine.model.prompt import BRIEFLY, DETECTION_QUERIES, QUERIES, SEGMENTATION_QUERIES, answer_ids, presence_question, prompt_ids
 from ai_engine.model.tasks import absence, compose_detection, compose_segmentation
-from ai_engine.model.unified import UnifiedModel
+from ai_engine.model.unified import Generated, UnifiedModel
 from radiology.errors import UnreadableAnswer
 from radiology.finding import Presence
 from tests.ai_engine.conftest import LEFT_LUNG, REPORT, chest
@@ -108,6 +110,21 @@ def test_a_finding_is_as_sure_as_the_models_yes_to_whether_it_is_there(versed: A
     assert nodule.confidence > 0.9
     assert effusion.confidence > 0.9
     assert 0 < lung.confidence <= 1
+
+
+def test_without_questions_what_is_stated_is_as_sure_as_its_least_sure_token_and_a_denial_as_its_tokens_are_on_average(
+    taught_assistant: Assistant,
+) -> None:
+    language = taught_assistant.language
+    ids = answer_ids(language, REPORT)
+    # The first token of every line has the probability 1/4, the others 1.
+    begins = [index == 0 or "\n" in language.decode([ids[index - 1]]) for index in range(len(ids))]
+    generated = Generated(tuple(ids), tuple(math.log(0.25) if first else 0.0 for first in begins), torch.zeros(2, 1))
+    sentences = parse(REPORT).sentences
+    lung, nodule, effusion = confidences(taught_assistant.model, language, torch.zeros(0), sentences, generated)
+    assert (lung, nodule) == (pytest.approx(0.25), pytest.approx(0.25))
+    tokens = len(language.encode_marked("No pleural effusion.\n"))
+    assert effusion == pytest.approx(0.25 ** (1 / tokens))
 
 
 def test_the_weights_own_scale_moves_the_confidence_and_decides_what_is_doubted(versed: Assistant) -> None:

@@ -1,0 +1,82 @@
+"""Fit what a model's yes to a finding is worth: ``python -m training.calibrate --weights DIR --data CASES [--limit N]``.
+
+Asks about held-out scenes of our own whether each finding is there, on each side, fits slope and shift of the log odds to the truth
+(Platt's scaling: two parameters, maximum likelihood), and takes as the bound of doubt the probability with the best F1. All three are
+written into ``config.json`` of the weights. Real radiographs are not touched: they are what is reported on.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.progress import track
+from scipy.optimize import minimize
+
+from ai_engine.model.assistant import Assistant
+from ai_engine.model.config import PresenceConfig
+from ai_engine.model.weights import CONFIG
+from training.data.reports import SHOWABLE, SIDES
+from training.evaluation.calibration import expected_calibration_error
+from training.evaluation.truth import scenes
+
+TARGETS = tuple(f"{side} {name}" for name in SHOWABLE for side in SIDES)
+Numbers = NDArray[np.float64]
+
+
+def fit(log_odds: Numbers, there: NDArray[np.bool_]) -> PresenceConfig:
+    """Return the scale of log odds [question] under which the truth [question] is likeliest, and the bound with the best F1.
+
+    One question more of either answer, at the middle of the odds, keeps the slope finite where the model is never wrong.
+    """
+    odds = np.append(log_odds, [0.0, 0.0])
+    truth = np.append(there, [True, False])
+
+    def surprise(parameters: Numbers) -> float:
+        scaled = np.exp(parameters[0]) * odds + parameters[1]
+        return float(np.logaddexp(0, np.where(truth, -scaled, scaled)).sum())
+
+    log_slope, shift = minimize(surprise, np.zeros(2), method="Nelder-Mead").x
+    scale = PresenceConfig(slope=float(np.exp(log_slope)), shift=float(shift))
+    sure = np.array([scale.probability(each) for each in log_odds])
+    return scale.model_copy(update={"doubt_below": best_bound(sure, there)})
+
+
+def best_bound(probabilities: Numbers, there: NDArray[np.bool_]) -> float:
+    """Return the probability, to one hundredth and at most one half, from which calling a finding present gives the best F1."""
+    bounds = np.arange(1, 51) / 100
+    called = probabilities >= bounds[:, None]
+    right = (called & there).sum(1)
+    f1 = 2 * right / np.maximum(1, called.sum(1) + there.sum())
+    return float(bounds[np.flatnonzero(f1 == f1.max())[-1]])
+
+
+def main(
+    weights: Annotated[Path, typer.Option(help="Folder of the weights; its config.json is changed.")],
+    data: Annotated[Path, typer.Option(help="Folder of training.data.cases.")],
+    limit: Annotated[int, typer.Option(help="Scenes to ask about.")] = 300,
+    threads: int = 1,
+) -> None:
+    """Calibrate weights."""
+    assistant = Assistant.load(weights, threads=threads)
+    odds: list[float] = []
+    there: list[bool] = []
+    for truth in track(scenes(data, "held_out_scenes", limit), description="asking"):
+        answers = assistant.log_odds(truth.image, truth.kind, TARGETS)
+        odds += answers.values()
+        there += [target in truth.masks for target in answers]
+    print(f"{len(there)} questions, {sum(there)} of them to be answered with yes")
+    scale = fit(np.array(odds), np.array(there))
+    for name, each in (("as asked", PresenceConfig()), ("scaled", scale)):
+        sure = [each.probability(value) for value in odds]
+        print(f"{name}: expected calibration error {expected_calibration_error(sure, there):.3f}")
+    config = assistant.config.model_copy(update={"presence": scale})
+    (weights / CONFIG).write_text(config.model_dump_json(indent=2) + "\n")
+    print(scale)
+
+
+if __name__ == "__main__":
+    typer.run(main)
