@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch.nn import functional
-from transformers.models.sam2_video.modeling_sam2_video import get_1d_sine_pe
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoPositionEmbeddingSine, get_1d_sine_pe
 
 from ai_engine.model.config import MASK_STRIDE, MEMORY_CHANNELS, MemoryConfig
 from ai_engine.model.segmenter import Decoded, Segmenter
@@ -102,18 +102,16 @@ class Track:
         sam = self._segmenter.sam2_model
         count, channels, rows, columns = current.shape
         times = sam.memory_temporal_positional_encoding
-        cells = sam.memory_encoder.position_encoding((1, MEMORY_CHANNELS, rows, columns), current.device, torch.float32)
-        cells = cells.flatten(2).permute(2, 0, 1).to(times.dtype)
+        cells = _places((1, MEMORY_CHANNELS, rows, columns), times)
         before = list(self._before)
         remembered = [self._key.masks, *(memory.masks for memory in before[: self._sizes.masks - 1])]
         places = [cells + times[_KEY_TIME], *(cells + times[_PREVIOUS_TIME + age] for age in range(len(remembered) - 1))]
         pointed = [self._key.pointers, *(memory.pointers for memory in before[: self._sizes.pointers - 1])]
         pointers, pointer_places = self._split(torch.stack(pointed), [self._steps, *range(1, len(pointed))])
-        grid = sam.vision_encoder.neck.position_encoding((1, channels, rows, columns), current.device, torch.float32)
         recalled = sam.memory_attention(
             current_vision_features=current.flatten(2).permute(2, 0, 1),
             memory=torch.cat([*remembered, pointers]),
-            current_vision_position_embeddings=grid.flatten(2).permute(2, 0, 1).to(times.dtype),
+            current_vision_position_embeddings=_places((1, channels, rows, columns), times),
             memory_posision_embeddings=torch.cat([*places, pointer_places]).expand(-1, count, -1),
             num_object_pointer_tokens=len(pointers),
         )
@@ -132,6 +130,12 @@ class Track:
             project = self._segmenter.sam2_model.temporal_positional_encoding_projection_layer
             places = project(get_1d_sine_pe(far, channels).to(project.weight.dtype))
         return split, places.repeat_interleave(parts, 0)[:, None]
+
+
+def _places(shape: tuple[int, int, int, int], like: torch.Tensor) -> torch.Tensor:
+    """SAM 2's sine places [cell, 1, channel] of a grid of ``shape`` (1, channel, row, column), with the device and type of ``like``."""
+    sines: torch.Tensor = Sam2VideoPositionEmbeddingSine(shape[1] // 2, normalize=True)(shape, like.device, torch.float32)
+    return sines.flatten(2).permute(2, 0, 1).to(like.dtype)
 
 
 def _whole(cells: torch.Tensor) -> torch.Tensor:
