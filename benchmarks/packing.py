@@ -90,7 +90,7 @@ def mean_loss(learner: Learner, rows: Sequence[Row], stage: Stage) -> float:
     tokens = [int((row.labels[:, 1:] != IGNORED).sum()) for row in rows]
     with torch.no_grad():
         losses = [learner(row, stage)["token"].item() for row in rows]
-    return sum(loss * count for loss, count in zip(losses, tokens, strict=True)) / sum(tokens)
+    return float(np.average(losses, weights=tokens))
 
 
 def seconds_of(learner: Learner, rows: Sequence[Row], stage: Stage) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from safetensors.torch import save_file
 
 from ai_engine.model.weights import save_weights
-from training.data.cases import Cases
+from training.data.cases import Case, Cases
 from training.pictures import draw_losses, draw_masks, draw_readings
 from training.run import FIGURES, SCAFFOLD, WEIGHTS, Run, begin, train
 from training.stages import Config
@@ -34,7 +35,6 @@ def write(run: Run, out: Path) -> None:
     state = run.state()
     if not run.machine.is_main_process:
         return
-    (out / "pictures").mkdir(parents=True, exist_ok=True)
     save_weights(out / WEIGHTS, run.model, run.language)
     save_file(run.scaffold.state_dict(), out / SCAFFOLD)
     torch.save(state, out / "checkpoint.part")
@@ -43,14 +43,12 @@ def write(run: Run, out: Path) -> None:
         lines = csv.DictWriter(file, COLUMNS)
         lines.writeheader()
         lines.writerows(run.log)
-    if run.log:
-        draw_losses(run.log, out / "pictures" / "losses.png")
 
 
-def draw(run: Run, shown: Cases, out: Path) -> None:
-    """A picture of what the model makes of a few scenes that it does not learn from: its readings, or its masks before it can speak."""
+def draw(run: Run, shown: Sequence[Case], out: Path) -> None:
+    """Pictures of what the model makes of a few scenes that it does not learn from: its readings, or its masks before it can speak."""
     stage, path = run.stage, out / "pictures" / f"{run.counts.stage}-{run.counts.step:06d}.png"
-    if stage is None or not len(shown) or not run.machine.is_main_process:
+    if stage is None or not len(shown):
         return
     if not stage.images:
         draw_readings(run.model, run.language, shown, path)
@@ -92,7 +90,9 @@ def main(
             progress.update(bars[counts.stage], completed=run.share, losses=f"{told}  {speed}")
             if counts.step % settings.checkpoint_steps == 0 or run.share >= 1:
                 write(run, out)
-            if counts.step % settings.picture_steps == 0 or run.share >= 1:
+                if run.machine.is_main_process:
+                    draw_losses(run.log, out / "pictures" / "losses.png")
+            if (counts.step % settings.picture_steps == 0 or run.share >= 1) and run.machine.is_main_process:
                 draw(run, shown, out)
             if counts.step % PRINTED == 0:
                 run.machine.print(f"{last['stage']} step {counts.step}: {told}; {speed}", flush=True)

@@ -45,7 +45,7 @@ def draw_losses(log: Sequence[dict[str, Any]], path: Path, span: int = 25) -> No
         for start in starts:
             panel.axvline(start, color="grey", lw=0.5)
         panel.set(title=name.replace("_", " "), xlabel="samples", yscale="log")
-    figure.tight_layout()
+    figure.subplots_adjust(left=0.03, right=0.99, bottom=0.15)  # tight_layout would take longer than a training step
     figure.savefig(path, dpi=90)
     pyplot.close(figure)
 
@@ -99,7 +99,10 @@ def draw_masks(learner: Learner, encode: Encoder, cases: Sequence[Case], path: P
     side = pictures.masks.shape[-1]
     for column in range(count):
         mine = [(LABELS[pictures.mask_labels[mask]], mask) for mask in torch.nonzero(pictures.mask_images == column).flatten().tolist()]
-        for panel, name, grids in ((panels[0][column], "truth", pictures.masks - 0.5), (panels[1][column], "drawn", logits)):
+        for panel, name, grids in (
+            (panels[0][column], "truth", pictures.masks.numpy() - 0.5),
+            (panels[1][column], "drawn", logits.numpy()),
+        ):
             panel.imshow(pictures.segmenter_pixels[column, 0], cmap="gray", extent=(-0.5, side - 0.5, side - 0.5, -0.5))
             panel.set_axis_off()
             for label, mask in mine:

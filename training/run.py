@@ -237,7 +237,8 @@ def learn(run: Run, material: Material | Targets, stage: Stage, rate: float) -> 
             block["lr"] = block["peak"] * rate
         run.optimizer.step()
         run.optimizer.zero_grad()
-    return losses | {"total": loss} | run.learner.seg_gradients
+    whole = {name: norm * run.machine.gradient_accumulation_steps for name, norm in run.learner.seg_gradients.items()}
+    return losses | {"total": loss} | whole
 
 
 def _count(run: Run, samples: int, seconds: float, figures: dict[str, float], told: dict[str, int], rate: float) -> None:
