@@ -50,7 +50,7 @@ class Detection:
 
     Attributes:
         label: a name of :data:`radiology.terms.TERMS` with its side before it where it has one.
-        score: 0 to 1, the lower one of the sentence's and the mask's.
+        score: 0 to 1, the mask's: whether the finding is there at all is for the report to say.
         mask: (row, column) in source pixels.
         box: (row0, column0, row1, column1) around it.
     """
@@ -89,7 +89,7 @@ def _marked(sentence: ReadSentence) -> list[Detection]:
         label = f"{side} {sentence.name}" if side and TERMS[sentence.name].paired else sentence.name
         around = finding.Box.around(place.mask.pixels[None])
         box = (around.start[1], around.start[2], around.stop[1], around.stop[2])
-        found.append(Detection(label, min(sentence.confidence, place.mask.score), place.mask.pixels, box))
+        found.append(Detection(label, place.mask.score, place.mask.pixels, box))
     return found
 
 
