@@ -65,3 +65,15 @@ def test_images_of_several_sizes_cannot_share_a_segmentation() -> None:
     mask = np.ones((4, 8, 8), bool)
     with pytest.raises(WriteError, match=f"study {study.study_uid} cannot be written"):
         dicom_sr.write(study, report_on(study, Finding("lung", "Lungs.", regions=(Region.from_mask(CT_SERIES_UID, mask),))))
+
+
+def test_a_segment_says_on_which_slices_its_mask_was_read_and_the_report_refers_to_them(study: Study, report: Report) -> None:
+    structured, segmentation, *_ = dicom_sr.write(study, report)
+    lung, *others = segmentation.SegmentSequence
+    assert lung.SegmentDescription == "Read on slices 1, 3 along the series; inferred on the others."
+    assert not any("SegmentDescription" in segment for segment in others), "nothing was inferred there"
+    (group, *_) = structured.ContentSequence[-2].ContentSequence
+    comment = next(item for item in group.ContentSequence if item.ConceptNameCodeSequence[0].CodeMeaning == "Comment")
+    key_images = [item for item in comment.ContentSequence if item.ConceptNameCodeSequence[0].CodeMeaning == "Key Images"]
+    uids = study.find_series(CT_SERIES_UID).instance_uids
+    assert [item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in key_images] == [uids[0], uids[2]]

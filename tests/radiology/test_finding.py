@@ -42,3 +42,8 @@ def test_overlap_of_halves() -> None:
 )
 def test_sides_named_by_a_sentence(text: str, sides: set[Side]) -> None:
     assert sides_in(text) == sides
+
+
+def test_slices_that_were_read_lie_in_the_box() -> None:
+    with pytest.raises(ValueError, match="Read slices"):
+        Region("1.2", Box((2, 0, 0), (4, 5, 5)), read_slices=(1, 3))
