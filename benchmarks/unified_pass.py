@@ -1,11 +1,12 @@
 """What one pass saves: Sightline's pass against the reference procedure of Citrus-V's published code, with the same weights.
 
-``python -m benchmarks.unified_pass [--weights DIR] [--rounds N] [--threads N] [--device NAME] [--json FILE]``
+``python -m benchmarks.unified_pass [--weights DIR | --preset NAME] [--rounds N] [--threads N] [--device NAME] [--json FILE]``
 
 The reference generates twice with transformers (once for the text; again, keeping all hidden states, if the text has a ``[SEG]``),
 and then embeds the picture with SAM 2 and decodes one mask for every ``[SEG]``. Sightline generates once and embeds once. Both write
 the same answer, with 1 and with 8 ``[SEG]``: the output layer is made to favour it token by token, after doing its work. The aims:
-``speedup_1`` at least 2, ``speedup_8`` at least 4, and ``masks_equal``.
+``speedup_1`` at least 2, ``speedup_8`` at least 4, and ``masks_equal``. ``--preset 8b --device cuda`` takes random weights of
+Citrus-V-8B's shape, and says how much of the GPU's memory each procedure took.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ from rich.table import Table
 
 from ai_engine.engine import WEIGHTS
 from ai_engine.model.answer import Part, Step, compose
+from ai_engine.model.config import PRESETS
 from ai_engine.model.images import Letterbox, mllm_input, segmenter_input, windowed
 from ai_engine.model.language import Language
 from ai_engine.model.prompt import QUERIES, answer_ids, prompt_ids
 from ai_engine.model.unified import UnifiedModel
-from ai_engine.model.weights import load_weights
+from ai_engine.model.weights import TOKENIZER, load_weights
 
 AIMS = {1: 2.0, 8: 4.0}
 MARKS = {
@@ -49,7 +51,7 @@ MARKS = {
     ],
 }
 """What the answers say, by their number of marks."""
-EQUAL = 1e-3
+EQUAL = {torch.float32: 1e-3, torch.bfloat16: 0.5}
 """Logits of the two procedures that differ by less are the same mask; the order of additions differs."""
 
 Result = tuple[list[int], torch.Tensor]
@@ -136,17 +138,22 @@ def compare(model: UnifiedModel, language: Language, marks: int, rounds: int, de
     """Time both procedures in turn on one picture and one answer."""
     config = model.config
     channels = windowed(np.random.default_rng(0).normal(1000, 300, (512, 512)).astype(np.float32), "projection")
-    patches = torch.from_numpy(mllm_input(Letterbox.fit((512, 512), config.image_size).image(channels))).to(device)
-    pixels = torch.from_numpy(segmenter_input(Letterbox.fit((512, 512), config.segmenter_size).image(channels)))[None].to(device)
+    patches = torch.from_numpy(mllm_input(Letterbox.fit((512, 512), config.image_size).image(channels)))
+    pixels = torch.from_numpy(segmenter_input(Letterbox.fit((512, 512), config.segmenter_size).image(channels)))[None]
+    dtype = model.seg_projector[0].weight.dtype
+    patches, pixels = patches.to(device, dtype), pixels.to(device, dtype)
     prompt = prompt_ids(language, config.visual_tokens, QUERIES["projection"])
     answer = answer_ids(language, report(marks))
     seconds: dict[str, list[float]] = {"one pass": [], "reference": []}
+    memory: dict[str, float] = {}
     equal = True
     with favouring(model, answer):
         for number in range(rounds + 1):
-            mine = _timed(seconds["one pass"], lambda: one_pass(model, prompt, patches, pixels, len(answer)), device)
-            theirs = _timed(seconds["reference"], lambda: reference(model, language, prompt, patches, pixels, len(answer)), device)
-            equal &= mine[0] == theirs[0] == answer and bool((mine[1] - theirs[1]).abs().max() < EQUAL)
+            mine, memory["one pass"] = _timed(seconds["one pass"], lambda: one_pass(model, prompt, patches, pixels, len(answer)), device)
+            theirs, memory["reference"] = _timed(
+                seconds["reference"], lambda: reference(model, language, prompt, patches, pixels, len(answer)), device
+            )
+            equal &= mine[0] == theirs[0] == answer and bool((mine[1] - theirs[1]).abs().max() < EQUAL[dtype])
             if number == 0:  # the first round also warms up
                 for values in seconds.values():
                     values.clear()
@@ -155,17 +162,35 @@ def compare(model: UnifiedModel, language: Language, marks: int, rounds: int, de
         "tokens": len(answer),
         "ratio": _spread(ratios),
         "seconds": {name: _spread(values) for name, values in seconds.items()},
+        "gpu_memory_gib": memory if device.startswith("cuda") else None,
         "masks_equal": equal,
     }
 
 
-def _timed(into: list[float], run: Callable[[], Result], device: str) -> Result:
+def _timed(into: list[float], run: Callable[[], Result], device: str) -> tuple[Result, float]:
+    """Return the result and the most GPU memory that was taken, in GiB; 0 on a CPU."""
+    on_gpu = device.startswith("cuda")
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
     begun = time.perf_counter()
     result = run()
-    if device.startswith("cuda"):
+    if on_gpu:
         torch.cuda.synchronize()
     into.append(time.perf_counter() - begun)
-    return result
+    return result, round(torch.cuda.max_memory_allocated() / 2**30, 2) if on_gpu else 0.0
+
+
+def random_model(preset: str, device: str) -> tuple[UnifiedModel, Language]:
+    """A model of a preset's shape and precision with random weights, made where it runs, and the tokenizer of our own weights."""
+    language = Language.load(WEIGHTS / TOKENIZER)
+    config = PRESETS[preset]
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(getattr(torch, config.dtype))
+    try:
+        with torch.device(device):
+            return UnifiedModel(config, language).eval(), language
+    finally:
+        torch.set_default_dtype(before)
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
@@ -176,14 +201,17 @@ def main() -> None:
     """Command line; exits 1 where an aim is missed or the masks differ."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
+    parser.add_argument("--preset", choices=PRESETS)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    model, language, _ = load_weights(arguments.weights)
-    model.to(arguments.device)
+    if arguments.preset:
+        model, language = random_model(arguments.preset, arguments.device)
+    else:
+        model, language, _ = load_weights(arguments.weights, device=arguments.device)
     runs = {marks: compare(model, language, marks, arguments.rounds, arguments.device) for marks in MARKS}
     figures = {
         **{f"speedup_{marks}": run["ratio"]["median"] for marks, run in runs.items()},
