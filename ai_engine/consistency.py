@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from ai_engine.model.answer import names_in
 from ai_engine.model.assistant import Place, Reading, ReadSentence
 from ai_engine.model.images import Kind
 from radiology.finding import Box, Presence, Side
@@ -99,7 +100,9 @@ def passed_on(
     Returns:
         The sentences that may be stated, and one sentence for each that the check withholds.
     """
-    return check([sentence for sentence in reading.sentences if sentence.name not in unreliable], body_of(picture, kind))
+    # A sentence about something else may speak of such a name too.
+    reliable = [each for each in reading.sentences if not (names_in(each.text) | {each.name}) & set(unreliable)]
+    return check(reliable, body_of(picture, kind))
 
 
 def check(sentences: Sequence[ReadSentence], body: NDArray[np.bool_]) -> tuple[list[Checked], list[str]]:

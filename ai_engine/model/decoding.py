@@ -146,11 +146,10 @@ def _transposed(weight: torch.Tensor) -> torch.Tensor:
 
 
 def _scaled(state: torch.Tensor, epsilon: float) -> torch.Tensor:
-    """Divide each state [row, channel] by its root mean square."""
-    return state * torch.rsqrt(torch.linalg.vecdot(state, state)[:, None] / state.shape[1] + epsilon)
+    """Divide each state [row, channel] by its root mean square, taken in float32."""
+    wide = state.float()
+    return (wide * torch.rsqrt(torch.linalg.vecdot(wide, wide)[:, None] / wide.shape[1] + epsilon)).to(state.dtype)
 
 
 def _normalised(state: torch.Tensor, norm: Qwen2_5_VLRMSNorm) -> torch.Tensor:
-    wide = state.float()
-    scale = torch.rsqrt(torch.linalg.vecdot(wide, wide)[:, None] / wide.shape[1] + norm.variance_epsilon)
-    return norm.weight * (wide * scale).to(state.dtype)
+    return norm.weight * _scaled(state, norm.variance_epsilon)

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ai_engine.consistency import body_of, check, without_strays
-from ai_engine.model.assistant import ReadSentence
+from ai_engine.consistency import body_of, check, passed_on, without_strays
+from ai_engine.model.assistant import Reading, ReadSentence
 from radiology.finding import Presence, Side
 from tests.ai_engine.sentences import block, place, sentence
 
@@ -157,6 +157,15 @@ def test_a_finding_that_is_both_stated_and_denied_is_flagged_and_the_denial_with
     stated, withheld = check([nodule(LEFT), other_side], BODY)
     assert [each.flags for each in stated] == [(), ()]
     assert withheld == []
+
+
+def test_nothing_is_passed_on_of_an_unreliable_name_in_whichever_sentence_it_is() -> None:
+    aside = sentence("The right lung is clear, no nodule.", "lung", place(block(SHAPE, RIGHT)), side=Side.RIGHT)
+    negative = sentence("No pleural effusion.", "pleural effusion", presence=Presence.ABSENT)
+    reading = Reading((), (aside, nodule(LEFT), negative), "", "")
+    picture = np.where(BODY, 1000, 0).astype(np.float32)
+    assert [each.sentence.text for each in passed_on(reading, picture, "projection", ["nodule"])[0]] == [negative.text]
+    assert len(passed_on(reading, picture, "projection")[0]) == 3
 
 
 def test_a_negative_needs_no_place() -> None:
