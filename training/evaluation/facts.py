@@ -84,11 +84,11 @@ class Judged:
     point at the true place; facts, and those that a true claim states."""
 
     claims: int
-    true: int
+    true_claims: int
     pointing: int
-    grounded: int
+    pointing_right: int
     facts: int
-    stated: int
+    stated_facts: int
 
 
 def judge(shown: Shown) -> Judged:
@@ -103,6 +103,6 @@ def judge(shown: Shown) -> Judged:
 def radfact(images: Sequence[Judged]) -> dict[str, float | int | None]:
     """Precision, recall, their F1, and the grounded share of the true claims that point somewhere, over all images together."""
     total = {field.name: sum(getattr(image, field.name) for image in images) for field in fields(Judged)}
-    precision, recall = share(total["true"], total["claims"]), share(total["stated"], total["facts"])
+    precision, recall = share(total["true_claims"], total["claims"]), share(total["stated_facts"], total["facts"])
     both = None if precision is None or recall is None else share(2 * precision * recall, precision + recall)
-    return {"precision": precision, "recall": recall, "f1": both, "grounded": share(total["grounded"], total["pointing"]), **total}
+    return {"precision": precision, "recall": recall, "f1": both, "grounded": share(total["pointing_right"], total["pointing"]), **total}

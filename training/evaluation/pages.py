@@ -33,6 +33,7 @@ _OF_FINDINGS = {
     "precision": "precision",
     "recall": "recall",
     "F1": "f1",
+    "F1 by side": "by_side.f1",
     "false positives": "false_positive_rate",
     "Dice": "dice",
     "P@0.5": "p_at_50",
@@ -55,8 +56,7 @@ def write_page(readers: Sequence[Figures], name: str, folder: Path) -> Path:
         "",
         *_table(["figure", "n", *(f"{each['reader']} (95 %)" for each in readers)], (_headline_row(readers, each) for each in HEADLINE)),
     ]
-    for reader in readers:
-        lines += ["", f"## {reader['reader']}", "", *_tables(reader)]
+    lines += ["", f"## More of {first['reader']}", "", *_tables(first)]
     pictures = folder / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
     for kind, draw in _PLOTS.items():
@@ -77,11 +77,11 @@ def at(figures: Figures, name: str) -> Any:
 
 
 def _headline_row(readers: Sequence[Figures], name: str) -> list[str]:
-    cells = []
-    for reader in readers:
-        ends = reader["intervals"][name]
-        cells.append(_cell(at(reader, name)) + (f" ({ends[0]:.2f} to {ends[1]:.2f})" if ends else ""))
-    return [name, str(readers[0]["n"][name]), *cells]
+    return [name, str(readers[0]["n"][name]), *(_with_interval(at(each, name), each["intervals"][name]) for each in readers)]
+
+
+def _with_interval(value: float | None, ends: Sequence[float] | None) -> str:
+    return _cell(value) + (f" ({ends[0]:.2f} to {ends[1]:.2f})" if ends else "")
 
 
 def _tables(figures: Figures) -> list[str]:
@@ -90,7 +90,7 @@ def _tables(figures: Figures) -> list[str]:
         lines += ["", *_table(["finding", *_OF_FINDINGS], _rows(figures["findings"], _OF_FINDINGS)), ""]
         stated = ["present", "undetermined", "absent", "not mentioned"]
         rows = (
-            [name, there, *(str(found["presence"][there][word]) for word in stated)]
+            [name.replace("_", " "), there, *(str(found["presence"][there][word]) for word in stated)]
             for name, found in figures["findings"].items()
             for there in ("present", "absent")
         )
@@ -105,12 +105,12 @@ def _tables(figures: Figures) -> list[str]:
 
 
 def _rows(parts: Figures, columns: dict[str, str]) -> Iterable[list[str]]:
-    return ([name.replace("_", " "), *(_cell(part.get(key)) for key in columns.values())] for name, part in parts.items())
+    return ([name.replace("_", " "), *(_cell(at(part, key)) for key in columns.values())] for name, part in parts.items())
 
 
 def _group_rows(figures: Figures) -> Iterable[list[str]]:
     for name, group in figures["subgroups"].items():
-        yield [name, str(group["images"]), *(_cell(group["figures"][each]) for each in HEADLINE)]
+        yield [name, str(group["images"]), *(_with_interval(group["figures"][each], group["intervals"][each]) for each in HEADLINE)]
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -52,6 +52,14 @@ def test_a_true_claim_that_points_elsewhere_is_not_grounded() -> None:
     assert (result["precision"], result["grounded"]) == (1, 0)
 
 
+def test_the_counts_of_several_images_are_joined_before_they_are_divided() -> None:
+    elsewhere = sentence("Consolidation.", "consolidation", place(block(0, 80, 9, 90)), side=Side.LEFT)
+    images = [(CONSOLIDATION, NO_EFFUSION), (elsewhere,), ()]
+    result = radfact([judge(Shown(TRUTH, None, tuple(Checked(each) for each in said))) for said in images])
+    assert (result["precision"], result["recall"], result["grounded"]) == (1, 0.5, 0.5)
+    assert (result["claims"], result["facts"], result["pointing"]) == (3, 6, 2)
+
+
 def test_what_is_not_known_is_not_judged_and_doubt_claims_nothing() -> None:
     nodule = sentence("A left nodule.", "nodule", place(OPACITY), side=Side.LEFT)
     doubt = sentence("Possible effusion.", "pleural effusion", place(OPACITY), side=Side.LEFT, presence=Presence.UNDETERMINED)
