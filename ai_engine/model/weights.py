@@ -14,7 +14,7 @@ from accelerate import init_empty_weights
 from pydantic import ValidationError
 from safetensors.torch import save_file
 
-from ai_engine.model.config import ModelConfig
+from ai_engine.model.config import EIGHT_B, ModelConfig
 from ai_engine.model.language import Language
 from ai_engine.model.published import (
     ADDED_TOKENS,
@@ -45,7 +45,12 @@ CONFIG, TOKENIZER = "config.json", "tokenizer.json"
 
 
 def save_weights(folder: Path, model: UnifiedModel, language: Language) -> str:
-    """Write a model; whoever reads meanwhile finds each file whole. Returns the SHA-256 of ``model.safetensors``, hexadecimal."""
+    """Write a model; whoever reads meanwhile finds each file whole. Returns the SHA-256 of ``model.safetensors``, hexadecimal.
+
+    A bfloat16 model, whose range float16 has not, is written in the published layout instead.
+    """
+    if model.config.dtype == "bfloat16":
+        return export_published(folder, model, language)
     half = {name: value.to(torch.float16) for name, value in collected(model).items()}
     broken = [name for name, value in half.items() if not bool(torch.isfinite(value).all())]
     if broken:
@@ -93,14 +98,35 @@ def load_weights(folder: Path, dtype: torch.dtype | None = None, device: str = "
     return model.to(device).eval(), language, stored.sha256()
 
 
-def load_sam2(segmenter: Segmenter, path: Path) -> None:
+def load_sam2(segmenter: Segmenter, path: Path, dtype: torch.dtype | None = None) -> None:
     """Give a segmenter the weights of an official SAM 2 checkpoint, such as ``sam2_hiera_large.pt``; its sizes must be the segmenter's."""
-    fill(segmenter.sam2_model, stored_checkpoint(path), sam2_names)
+    fill(segmenter.sam2_model, stored_checkpoint(path), sam2_names, dtype)
 
 
-def load_qwen(model: UnifiedModel, folder: Path) -> None:
+def load_qwen(model: UnifiedModel, folder: Path, dtype: torch.dtype | None = None) -> None:
     """Give a model's language model the weights of a published Qwen2.5-VL folder; its sizes must be the model's."""
-    fill(model.mllm, stored_safetensors(folder), qwen_names)
+    fill(model.mllm, stored_safetensors(folder), qwen_names, dtype)
+
+
+def assemble(qwen: Path, sam2: Path, config: ModelConfig = EIGHT_B) -> tuple[UnifiedModel, Language]:
+    """Return the model that the paper's training starts from: a published language model and segmenter, and a fresh projector.
+
+    Args:
+        qwen: folder of Qwen2.5-VL; its tokenizer gets the [SEG] token.
+        sam2: official checkpoint.
+        config: sizes, which both must have.
+
+    Raises:
+        EngineError: a file or a tensor is missing, unknown or of another shape.
+    """
+    language = Language.load(qwen / TOKENIZER, ADDED_TOKENS)
+    model, dtype = empty_model(config, language), getattr(torch, config.dtype)
+    load_qwen(model, qwen, dtype)
+    load_sam2(model.grounding_encoder, sam2, dtype)
+    model.seg_projector.to_empty(device="cpu").to(dtype)
+    for layer in (model.seg_projector[0], model.seg_projector[2]):
+        layer.reset_parameters()
+    return model.eval(), language
 
 
 def empty_model(config: ModelConfig, language: Language) -> UnifiedModel:

@@ -20,7 +20,7 @@ from ai_engine.model.language import Language
 from ai_engine.model.published import model_config, published_config, published_names, qwen_names, sam2_names
 from ai_engine.model.tensors import collected
 from ai_engine.model.unified import UnifiedModel
-from ai_engine.model.weights import empty_model, export_published, load_qwen, load_sam2, load_weights
+from ai_engine.model.weights import assemble, empty_model, export_published, load_qwen, load_sam2, load_weights, save_weights
 from radiology.errors import EngineError
 from tests.ai_engine.conftest import chest
 
@@ -335,3 +335,17 @@ class TestParts:
         other = UnifiedModel(RANDOM, tiny_language)
         load_qwen(other, tmp_path)
         assert same(collected(other.mllm), collected(model.mllm))
+
+    def test_training_starts_from_both_and_a_fresh_projector(self, tmp_path: Path, model: UnifiedModel, tiny_language: Language) -> None:
+        torch.save({"model": collected(model.grounding_encoder.sam2_model, sam2_names)}, tmp_path / "sam2.pt")
+        save_file(collected(model.mllm, qwen_names), tmp_path / "model.safetensors")
+        (tmp_path / "tokenizer.json").write_text(tiny_language.to_json())
+        made, language = assemble(tmp_path, tmp_path / "sam2.pt", RANDOM.model_copy(update={"dtype": "bfloat16"}))
+        before, after = collected(model, published_names), collected(made, published_names)
+        assert before.keys() == after.keys()
+        for name, tensor in after.items():
+            assert tensor.dtype == torch.bfloat16
+            assert torch.isfinite(tensor).all()
+            assert torch.equal(tensor, before[name].bfloat16()) != name.startswith("seg_projector."), name
+        assert save_weights(tmp_path / "0", made, language) == load_weights(tmp_path / "0")[2]
+        assert {tensor.dtype for tensor in load_file(tmp_path / "0" / "model.safetensors").values()} == {torch.bfloat16}
