@@ -161,7 +161,8 @@ def _draw_corruptions(readers: Sequence[Figures], path: Path) -> bool:
         for how, steps in curves.items():
             known = [(step["severity"], step[name]) for step in steps if step[name] is not None]
             axis.plot([severity for severity, _ in known], [value for _, value in known], marker="o", markersize=3, label=how)
-        axis.set(title=name, xlabel="severity", ylim=(0, 1))
+        axis.set_title(name, fontsize=9)
+        axis.set(xlabel="severity", ylim=(0, 1))
     axes.flat[0].legend(fontsize=7)
     return _save(figure, path)
 
