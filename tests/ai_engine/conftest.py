@@ -80,7 +80,9 @@ def taught_assistant(tiny_language: Language) -> Assistant:
     channels = windowed(chest(112, 112), "projection")
     frame = Letterbox.fit((112, 112), TINY.image_size)
     patches = torch.from_numpy(mllm_input(frame.image(channels)))
-    pixels = torch.from_numpy(segmenter_input(Letterbox.fit((112, 112), TINY.segmenter_size).image(channels)))[None]
+    # The radiograph and the CT slice of one body look different: the segmenter is shown both.
+    looks = [windowed(chest(112, 112), "projection"), windowed(chest(112, 112) * np.float32(1.05) - 1010, "ct")]
+    pixels = [torch.from_numpy(segmenter_input(Letterbox.fit((112, 112), TINY.segmenter_size).image(each)))[None] for each in looks]
     targets = torch.stack([torch.from_numpy(frame.mask_to_model(mask, TINY.mask_size)) for mask in TRUTH])
     answer = answer_ids(tiny_language, REPORT)
     samples = [torch.tensor(prompt_ids(tiny_language, TINY.visual_tokens, query) + answer) for query in QUERIES.values()]
@@ -98,8 +100,8 @@ def taught_assistant(tiny_language: Language) -> Assistant:
         hidden = model(row, positions, patches.repeat(len(samples), 1)).hidden[0]
     states = hidden[row[0] == tiny_language.seg].split(len(TRUTH))
     optimiser = torch.optim.AdamW([*model.seg_projector.parameters(), *model.grounding_encoder.parameters()], lr=2e-3)
-    for step in range(130):
-        logits, iou = model.decode_masks(model.encode_image(pixels), model.project(states[step % len(states)]))
+    for step in range(160):
+        logits, iou = model.decode_masks(model.encode_image(pixels[step % 2]), model.project(states[step % 2]))
         loss = functional.binary_cross_entropy_with_logits(logits, targets) + functional.mse_loss(iou, torch.ones_like(iou))
         optimiser.zero_grad()
         loss.backward()
