@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from ai_engine.model.answer import names_in
-from ai_engine.model.assistant import Place, Reading, ReadSentence
 from ai_engine.model.images import Kind
+from ai_engine.model.reading import Place, Reading, ReadSentence
 from radiology.finding import Box, Presence, Side
 from radiology.terms import TERMS
 

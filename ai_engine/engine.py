@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai_engine.consistency import Checked, passed_on, without_strays
-from ai_engine.model.assistant import Assistant, Mask, Place, Reading
+from ai_engine.model.assistant import Assistant
 from ai_engine.model.images import Kind
+from ai_engine.model.reading import Mask, Place, Reading
 from ai_engine.orientation import Turn, turn_of_projection, turn_of_volume
 from ai_engine.slices import Statement, join, key_slices
 from radiology.errors import EngineError, UnreadableAnswer, UnsupportedImage

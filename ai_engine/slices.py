@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai_engine.consistency import Checked
-from ai_engine.model.assistant import ReadSentence
+from ai_engine.model.reading import ReadSentence
 from radiology.finding import Presence, Side
 
 LUNG_HU = (-950.0, -500.0)

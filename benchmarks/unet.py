@@ -24,8 +24,8 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ai_engine.model.assistant import Reading
 from ai_engine.model.images import Kind, Letterbox, windowed
+from ai_engine.model.reading import Reading
 from radiology.finding import Side
 from training.data.cases import Case, Cases
 from training.evaluate import evaluate, print_headline

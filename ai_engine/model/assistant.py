@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import exp
 from pathlib import Path
 from typing import Self
@@ -24,11 +24,12 @@ from ai_engine.model.images import Box, Kind, Letterbox, mllm_input, segmenter_i
 from ai_engine.model.language import END, Language
 from ai_engine.model.memory import Track
 from ai_engine.model.prompt import BRIEFLY, DETECTION_QUERIES, QUERIES, SEGMENTATION_QUERIES, prompt_ids
+from ai_engine.model.reading import Located, Mask, Place, Reading, ReadSentence, Reply
 from ai_engine.model.tasks import parse_detection, parse_question, parse_segmentation
 from ai_engine.model.unified import Generated, UnifiedModel
 from ai_engine.model.weights import load_weights
 from radiology.errors import EngineError, OutOfMemory, UnreadableAnswer
-from radiology.finding import Presence, Side
+from radiology.finding import Presence
 from radiology.settings import Encoders
 from radiology.terms import TERMS
 
@@ -37,98 +38,6 @@ TOGETHER = 8
 _SPELLED = "The model spelled out a [SEG] in letters; the study needs a radiologist's own reading."
 _NOWHERE = -1024.0
 """Logit of every cell where an object is not on the slice (SAM 2)."""
-
-
-@dataclass(frozen=True, eq=False)
-class Mask:
-    """One decoded mask.
-
-    Attributes:
-        pixels: bool (row, column) at the size of the source; may be empty.
-        score: mean probability of its pixels times the IoU that the segmenter expects, 0 to 1. It orders masks well (correlation 0.87
-            with the true Dice over 207 masks of a patient that the first small weights had not seen) and is about 0.1 too low.
-    """
-
-    pixels: NDArray[np.bool_]
-    score: float
-
-
-@dataclass(frozen=True, eq=False)
-class Place:
-    """Where a sentence points: one ``[SEG]`` with its mask, or a box alone.
-
-    Attributes:
-        side: the patient's side of this place, where the words say it.
-        box: the box of the model's reasoning in source pixels, None where it gave none.
-        mask: what the segmenter drew, None where the sentence has no ``[SEG]``.
-        seg_state: the state of that ``[SEG]``, for :meth:`Assistant.follow`.
-    """
-
-    side: Side | None
-    box: Box | None
-    mask: Mask | None = None
-    seg_state: torch.Tensor | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class ReadSentence:
-    """One sentence of a reading.
-
-    Attributes:
-        text: the words.
-        name: a name of :data:`radiology.terms.TERMS`, or empty.
-        side: the patient's side, where the name has one.
-        presence: what the sentence states about the name.
-        confidence: how probable it is that the sentence is right, 0 to 1 (:mod:`ai_engine.model.confidence`).
-        places: what it points at; none where something is absent.
-        doubted: the model itself, asked again, is less sure than its weights' configuration wants.
-    """
-
-    text: str
-    name: str
-    side: Side | None
-    presence: Presence
-    confidence: float
-    places: tuple[Place, ...]
-    doubted: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """What the model says about one image; boxes of ``steps`` are in source pixels."""
-
-    steps: tuple[Step, ...]
-    sentences: tuple[ReadSentence, ...]
-    impression: str
-    raw_text: str
-
-
-@dataclass(frozen=True, eq=False)
-class Located:
-    """One place of an answer, in source pixels: the mask of a segmentation or the box of a detection.
-
-    Attributes:
-        label: what is there, a name of :data:`radiology.terms.TERMS` with its side before it where the answer has one.
-    """
-
-    label: str
-    mask: Mask | None = None
-    box: Box | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Reply:
-    """The answer to a query.
-
-    Attributes:
-        text: the words; of a question the word or phrase alone, in lower case.
-        confidence: probability of the answer's first token, which tells there from not there and yes from no; 0 to 1, not calibrated.
-        places: what it points at; none where the target is absent.
-    """
-
-    text: str
-    confidence: float
-    places: tuple[Located, ...] = ()
 
 
 class Assistant:

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from ai_engine.model.assistant import Mask, Place, ReadSentence
+from ai_engine.model.reading import Mask, Place, ReadSentence
 from radiology.finding import Presence, Side
 
 Block = tuple[int, int, int, int]

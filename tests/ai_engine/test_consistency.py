@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ai_engine.consistency import body_of, check, passed_on, without_strays
-from ai_engine.model.assistant import Reading, ReadSentence
+from ai_engine.model.reading import Reading, ReadSentence
 from radiology.finding import Presence, Side
 from tests.ai_engine.sentences import block, place, sentence
 

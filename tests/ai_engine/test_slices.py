@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ai_engine.consistency import Checked
-from ai_engine.model.assistant import ReadSentence
+from ai_engine.model.reading import ReadSentence
 from ai_engine.slices import Statement, join, key_slices
 from radiology.finding import Presence, Side
 from tests.ai_engine.sentences import Block, block, place, sentence

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import track
 
-from ai_engine.model.assistant import Assistant, ReadSentence
+from ai_engine.model.assistant import Assistant
 from ai_engine.model.images import Box, Letterbox
+from ai_engine.model.reading import ReadSentence
 from radiology import finding
 from radiology.errors import UnreadableAnswer
 from radiology.finding import Presence

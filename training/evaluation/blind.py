@@ -10,8 +10,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ai_engine.model.assistant import Reading
 from ai_engine.model.images import Kind, Letterbox
+from ai_engine.model.reading import Reading
 from training.data.cases import Case
 from training.evaluation.drawn import Drawn, reading_of
 

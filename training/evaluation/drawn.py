@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ai_engine.model.assistant import Mask, Place, Reading, ReadSentence
+from ai_engine.model.reading import Mask, Place, Reading, ReadSentence
 from radiology.finding import Presence, Side
 from radiology.terms import TERMS
 from training.evaluation.overlap import Mask as Pixels

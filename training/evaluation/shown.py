@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai_engine.consistency import Checked, passed_on, pixels_of
-from ai_engine.model.assistant import Reading
 from ai_engine.model.images import Kind
+from ai_engine.model.reading import Reading
 from radiology.errors import UnreadableAnswer
 from radiology.finding import Presence, Side
 from radiology.terms import TERMS

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ai_engine.consistency import Checked
-from ai_engine.model.assistant import ReadSentence
+from ai_engine.model.reading import ReadSentence
 from radiology.finding import Presence, Side
 from tests.ai_engine.sentences import place, sentence
 from tests.training.evaluation.films import block

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from ai_engine.model.assistant import Reading, ReadSentence
+from ai_engine.model.reading import Reading, ReadSentence
 from radiology.finding import Presence, Side
 from tests.ai_engine.sentences import place, sentence
 from tests.training.evaluation.films import block
