@@ -1,4 +1,4 @@
-"""What of collected data may train anything: a reason code for everything that is left out (Citrus-V 3.1.2, specification 12.6).
+"""What of collected data may train anything: a reason code for everything that is left out (Citrus-V 3.1.2).
 
 Thresholds that the paper leaves open are those of the specification (A3 to A6). Personal data is looked for last: de-identification
 comes before this filter, and what it overlooked is dropped here.
@@ -24,10 +24,10 @@ from ai_engine.model.language import Language
 LEAST_PIXELS = 64 * 64
 """Area of the smallest frame (A3: "4096 pixels" taken as width times height)."""
 TOKENS = (10, 1024)
-"""Fewest and most tokens of a response, counted by the model's own tokenizer (A5)."""
+"""Fewest and most tokens of a response, counted by the model's own tokenizer."""
 ORIENTATION_TOLERANCE = 1e-3
 UNEVEN_SHARE, UNEVEN_MM = 0.01, 0.05
-"""How far the gap between two slices may be from the median gap: the larger of the two (A4)."""
+"""How far the gap between two slices may be from the median gap: the larger of the two."""
 
 
 class Reason(StrEnum):
@@ -104,7 +104,7 @@ class QualityFilter:
 
 
 def fingerprint(sample: Sample) -> str:
-    """The hash of a sample's text, with that of each image behind it: two samples are the same where this is (A6)."""
+    """The hash of a sample's text, with that of each image behind it: two samples are the same where this is."""
     return "-".join([text_hash(f"{sample.instruction}\n{sample.response}"), *map(image_hash, sample.frames)])
 
 

@@ -1,4 +1,4 @@
-"""Chain-of-thought reports from boxes and a verified report: write, check, write again, drop (Citrus-V 3.2.4 d, specification 12.4).
+"""Chain-of-thought reports from boxes and a verified report: write, check, write again, drop (Citrus-V 3.2.4 d).
 
 The writer is a text generator behind :class:`Writer`: a language model of any provider, or :mod:`training.data.retelling`, which needs
 none. Nothing that it writes is believed: every text passes the same checks, and what fails three times is dropped.

@@ -36,7 +36,7 @@ from training.data.retelling import retell
 from training.evaluation.truth import FILM_NAMES
 
 LEAST_SCORE = 0.5
-"""A detection below this is dropped (A10)."""
+"""A detection below this is dropped."""
 SHARES = {"train": 0.8, "held_out": 0.2}
 NO_RATIONALE = "NO_RATIONALE"
 """The reason of a film whose report could not be told over its boxes; the other reasons are :class:`training.data.quality.Reason`."""
