@@ -23,6 +23,8 @@ from training.packing import IGNORED, Sample, Tensors
 from training.parts import LABELS, PARTS, is_finding, part_index
 from training.stages import Augmentation, Weights
 
+MASKS_A_PICTURE = 4
+"""How many masks of a picture without text are learned at a time: each is decoded by itself, and a picture has up to ten."""
 TOUCHED = 20.0
 """A twentieth of an image token is enough for a finding to count as there."""
 VOCABULARY_CASES = 300
@@ -64,7 +66,7 @@ class Pictures(Tensors):
         pixel_values: [picture x patch, pixel] the language model's pictures, or None.
         coverage: [picture x token, part], what they show.
         segmenter_pixels: [N, 3, S, S] the segmenter's pictures, or None.
-        masks: [K, M, M] everything that is to be seen in them.
+        masks: [K, M, M] some of what is to be seen in them.
         mask_images: [K] which picture mask k lies on.
         mask_labels: [K] index in :data:`training.parts.LABELS`.
         names: the cases in order.
@@ -110,8 +112,9 @@ class Encoder:
     def pictures(self, cases: Sequence[Case], draws: Sequence[np.random.Generator], weights: Weights) -> Pictures:
         """Many cases without text."""
         seen = [self._seen(case, rng) for case, rng in zip(cases, draws, strict=True)]
-        places = [(number, label) for number, each in enumerate(seen) for label in each.masks if weights.masks]
-        masks = [self._covered(each, list(each.masks), self.side) for each in seen if weights.masks]
+        drawn = [_some(each.masks, rng) if weights.masks else [] for each, rng in zip(seen, draws, strict=True)]
+        places = [(number, label) for number, labels in enumerate(drawn) for label in labels]
+        masks = [self._covered(each, labels, self.side) for each, labels in zip(seen, drawn, strict=True) if labels]
         return Pictures(
             pixel_values=torch.cat([self._patches(each) for each in seen]) if weights.coverage else None,
             coverage=torch.cat([self._coverage(each) for each in seen]) if weights.coverage else None,
@@ -156,6 +159,12 @@ class Encoder:
                 share = np.clip(share * TOUCHED, 0, 1)
             np.maximum(coverage[part_index(label)], share, out=coverage[part_index(label)])
         return torch.from_numpy(coverage.reshape(len(PARTS), -1).T.copy())
+
+
+def _some(masks: dict[str, NDArray[np.bool_]], rng: np.random.Generator) -> list[str]:
+    """Labels drawn from a picture's, in their order."""
+    drawn = set(rng.permutation(len(masks))[:MASKS_A_PICTURE].tolist())
+    return [label for number, label in enumerate(masks) if number in drawn]
 
 
 def texts(cases: Sequence[Case], seed: int) -> Iterator[str]:

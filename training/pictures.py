@@ -103,7 +103,7 @@ def draw_masks(learner: Learner, encode: Encoder, cases: Sequence[Case], path: P
             (panels[0][column], "truth", pictures.masks.numpy() - 0.5),
             (panels[1][column], "drawn", logits.numpy()),
         ):
-            panel.imshow(pictures.segmenter_pixels[column, 0], cmap="gray", extent=(-0.5, side - 0.5, side - 0.5, -0.5))
+            panel.imshow(pictures.segmenter_pixels[column, 0].numpy(), cmap="gray", extent=(-0.5, side - 0.5, side - 0.5, -0.5))
             panel.set_axis_off()
             for label, mask in mine:
                 panel.contour(grids[mask], [0.0], colors=[_colour(label)], linewidths=1)

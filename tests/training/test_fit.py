@@ -1,3 +1,4 @@
+import json
 import multiprocessing
 import os
 import signal
@@ -10,14 +11,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
 from ai_engine.model.assistant import Assistant
 from ai_engine.model.weights import load_weights
 from radiology.errors import EngineError
 from tests.training.phantom import chest
+from training.data.cases import write_shard
+from training.data.scene import Scene
 from training.evaluation.overlap import dice
-from training.fit import CHECKPOINT, draw, write
+from training.fit import CHECKPOINT, draw, main, write
 from training.pictures import draw_losses
 from training.run import FIGURES, Counts, Run, begin, train
 from training.stages import Augmentation, Config
@@ -176,6 +180,28 @@ def test_losses_and_masks_are_drawn(tmp_path: Path, through: tuple[Run, Path]) -
     run.counts = Counts()
     draw(run, CASES[:2], tmp_path)
     assert {path.name for path in (tmp_path / "pictures").iterdir()} == {"losses.png", "0-000000.png"}
+
+
+def test_one_command_fits_goes_on_and_starts_a_further_run(tmp_path: Path) -> None:
+    for split, number in (("train", 4), ("held_out_scenes", 1)):
+        write_shard(tmp_path / split, [Scene(case.kind, case.image, case.masks) for case in CASES[:number]], "phantom")
+    shards = [{"name": split, "split": split, "scenes": number} for split, number in (("train", 4), ("held_out_scenes", 1))]
+    (tmp_path / "manifest.json").write_text(json.dumps({"shards": shards}))
+    config = tmp_path / "config.yaml"
+    stages = [stage.model_dump(mode="json", exclude_none=True) for stage in configuration().stages[:2]]
+    config.write_text(yaml.safe_dump({"model": "tiny", "threads": 1, "row_tokens": 512, "window": 4, "stages": stages}))
+
+    main(config, tmp_path, tmp_path / "first", steps=1)
+    main(config, tmp_path, tmp_path / "first", resume=True)
+    names = [line.split(",")[0] for line in (tmp_path / "first" / "losses.csv").read_text().splitlines()[1:]]
+    assert names == ["pictures"] * 2 + ["warm-up"] * 3
+    assert {path.name for path in (tmp_path / "first" / "pictures").iterdir()} == {"losses.png", "0-000002.png", "1-000003.png"}
+
+    main(config, tmp_path, tmp_path / "second", start=tmp_path / "first", steps=1)
+    first, second = (load_weights(tmp_path / name / "weights")[0].state_dict() for name in ("first", "second"))
+    projector = [name for name in first if name.startswith("seg_projector.")]
+    assert projector
+    assert all(torch.equal(first[name], second[name]) for name in projector)  # the first stage leaves it alone
 
 
 def test_one_scene_is_learned_by_heart() -> None:

@@ -37,6 +37,17 @@ def test_scenes_come_back_as_they_were_written(tmp_path: Path) -> None:
         assert all(np.array_equal(case.masks[label], scene.masks[label]) for label in scene.masks)
 
 
+def test_an_empty_mask_and_one_that_fills_the_image_come_back_as_they_were(tmp_path: Path) -> None:
+    masks = {"heart": np.zeros((200, 131), bool), "mediastinum": np.ones((200, 131), bool)}
+    write_shard(tmp_path / "train-0000", [Scene("projection", np.zeros((200, 131), np.int16), masks)], "chest")
+    (tmp_path / "manifest.json").write_text('{"seed": 0, "shards": [{"name": "train-0000", "split": "train", "scenes": 1}]}')
+    (case,) = Cases(tmp_path, "train")
+    assert {label: (mask.shape, int(mask.sum())) for label, mask in case.masks.items()} == {
+        "heart": ((200, 131), 0),
+        "mediastinum": ((200, 131), 200 * 131),
+    }
+
+
 def test_the_same_seed_writes_the_same_bytes(tmp_path: Path) -> None:
     assert write_shard(tmp_path / "one" / "train-0000", some_scenes(), "chest") == write_shard(
         tmp_path / "two" / "train-0000", some_scenes(), "chest"
