@@ -26,7 +26,7 @@ from radiology.finding import Side
 from radiology.terms import TERMS
 from training.data.cases import write_shard
 from training.data.scene import SIZE, Scene
-from training.evaluation.shown import Reader, show
+from training.evaluation.shown import Reader, read
 from training.evaluation.truth import Truth, read_truths
 from training.parts import name_of
 
@@ -52,7 +52,7 @@ def scene(truth: Truth, drawn: dict[str, NDArray[np.bool_]]) -> Scene:
 
 def structures(reader: Reader, truth: Truth) -> dict[str, NDArray[np.bool_]]:
     """Where a model shows lungs and mediastinum."""
-    shown = next(show(reader, [truth])).passed_on()
+    shown = next(read(reader, [truth])).passed_on()
     masks = {f"{side} lung": shown.where({"lung"}, side) for side in (Side.RIGHT, Side.LEFT)} | {
         "mediastinum": shown.where({"mediastinum"})
     }
