@@ -1,6 +1,7 @@
 """What a training example shows and says."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from ai_engine.model.prompt import Task
 from ai_engine.model.unified import UnifiedModel
 from tests.training.phantom import SIDE, chest, with_nodule
 from training.augment import moved
-from training.examples import Encoder, texts, varied
+from training.examples import MASKS_A_PICTURE, Encoder, texts, varied
 from training.packing import IGNORED
 from training.parts import LABELS, PARTS
 from training.stages import Augmentation, Weights
@@ -116,6 +117,19 @@ def test_pictures_show_what_a_sample_of_the_same_draw_shows(encoder: Encoder) ->
     assert sample.segmenter_pixels is not None
     assert pictures.segmenter_pixels is not None
     assert torch.equal(sample.segmenter_pixels, pictures.segmenter_pixels[0])
+
+
+def test_a_few_masks_of_a_picture_are_learned_at_a_time_each_by_its_own_label(encoder: Encoder) -> None:
+    case = chest(0)
+    many = replace(case, masks=case.masks | {"heart": case.masks["mediastinum"], "ribs": case.masks["right lung"]})
+    learned = set()
+    for seed in range(12):
+        pictures = encoder.pictures([many], [np.random.default_rng(seed)], Weights(token=0))
+        assert len(pictures.masks) == len(pictures.mask_labels) == MASKS_A_PICTURE < len(many.masks)
+        learned |= {LABELS[index] for index in pictures.mask_labels.tolist()}
+        right = [mask for mask, index in zip(pictures.masks, pictures.mask_labels.tolist(), strict=True) if LABELS[index] == "right lung"]
+        assert all(mask[:, : mask.shape[1] // 2].sum() > 0.8 * mask.sum() for mask in right)
+    assert learned == set(many.masks)
 
 
 @pytest.mark.parametrize(
