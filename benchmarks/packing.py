@@ -140,6 +140,8 @@ def main(
         "padded_to_batch": [padded(batch, language.seg, max(len(each.input_ids) for each in batch)) for batch in batches],
     }
     losses = {way: mean_loss(learner, rows, stage) for way, rows in ways.items()}
+    for rows in ways.values():  # kernels are made for each shape when it is first met
+        seconds_of(learner, rows[:2], stage)
     taken: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(rounds):
         for way, rows in ways.items():

@@ -31,9 +31,19 @@ def _is_small_training(query: torch.Tensor, length: int) -> bool:
     return query.requires_grad and query.dtype == torch.bfloat16 and length <= _SMALL
 
 
-def _plain(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float) -> torch.Tensor:
-    weights = ((query * scaling) @ key.transpose(-1, -2)).softmax(-1, dtype=torch.float32)
-    return weights.to(value.dtype) @ value
+def _plain(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float, is_causal: bool = False) -> torch.Tensor:
+    scores = (query * scaling) @ key.transpose(-1, -2)
+    if is_causal:
+        scores = scores + torch.full_like(scores[0, 0], -torch.inf, requires_grad=False).triu(1)
+    return scores.softmax(-1, dtype=torch.float32).to(value.dtype) @ value
+
+
+def _causal(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scaling: float | None) -> torch.Tensor:
+    """Attend causally within one sample [1, head, token, channel]; fewer heads of keys and values are shared out."""
+    if scaling is None or not _is_small_training(query, query.shape[2]):
+        return functional.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=True)
+    shared = query.shape[1] // key.shape[1]
+    return _plain(query, key.repeat_interleave(shared, 1), value.repeat_interleave(shared, 1), scaling, is_causal=True)
 
 
 def _windows_attention(
@@ -68,7 +78,7 @@ def _packed_attention(
         starts = (position_ids[0] == 0).nonzero().flatten().tolist()
         lengths = [stop - start for start, stop in zip(starts, [*starts[1:], query.shape[2]], strict=True)]
         samples = zip(query.split(lengths, 2), key.split(lengths, 2), value.split(lengths, 2), strict=True)
-        attended = [functional.scaled_dot_product_attention(*sample, is_causal=True, scale=scaling, enable_gqa=True) for sample in samples]
+        attended = [_causal(*sample, scaling) for sample in samples]
         return torch.cat(attended, 2).transpose(1, 2).contiguous(), None
     return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, position_ids=position_ids, **rest)
 
