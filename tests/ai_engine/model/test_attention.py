@@ -48,6 +48,20 @@ def test_gradients_in_bfloat16_are_close_to_those_in_full(tiny_model: UnifiedMod
     assert (full - half).norm() < 0.05 * full.norm()
 
 
+def test_gradients_of_a_packed_row_in_bfloat16_are_close_to_those_in_full(tiny_model: UnifiedModel) -> None:
+    samples = [torch.randint(20, 600, (length,)) for length in (30, 7, 55)]
+    positions = torch.cat([tiny_model.positions(sample) for sample in samples], 1)[:, None]
+    weights = [tiny_model.mllm.model.language_model.layers[0].self_attn.get_parameter(f"{name}_proj.weight") for name in "qkv"]
+
+    def gradients(autocast: bool) -> tuple[torch.Tensor, ...]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            loss = tiny_model(torch.cat(samples)[None], positions).hidden.float().square()[..., ::3].mean()
+        return torch.autograd.grad(loss, weights)
+
+    for full, half in zip(gradients(False), gradients(True), strict=True):
+        assert (full - half).norm() < 0.05 * full.norm()
+
+
 def test_the_segmenter_sees_the_same(tiny_model: UnifiedModel) -> None:
     ours = tiny_model.grounding_encoder.sam2_model
     theirs = Sam2Model._from_config(ours.config, attn_implementation="eager").eval()
