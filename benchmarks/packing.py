@@ -1,12 +1,12 @@
 """Packing against padding: ``python -m benchmarks.packing [--samples N] [--rounds N] [--threads N] [--masks] [--json FILE]``.
 
-The same samples of a mixed stage 3 (texts of 20 to 60 tokens, short questions, detection and segmentation on images, and reports), the
-same weights, the same tokens in every step: packed, a step is one row that best-fit fills; padded, it is a batch of as many samples as
-fit if each is as long as the longest, and all are padded to that. ``speedup`` is the ratio of samples per processor second, through
-forward, backward and the optimizer's update. ``speedup_over_batches`` is that over batches which are padded to their own longest sample
-only, so that their steps are smaller. Padding is on the right and needs no mask, its fastest form. ``loss_difference`` is that of the
-mean token loss over all supervised tokens. The model has the 8b model's proportions between language model and vision tower, which sees
-every image by itself in either way, as the segmenter does (``--masks`` adds it).
+The same samples of a mixed stage 3 (texts of 20 to 60 tokens, or up to ``--longest-text``; short questions, detection and segmentation on
+images; reports), the same weights, the same tokens in every step: packed, a step is one row that best-fit fills; padded, it is a batch of
+as many samples as fit if each is as long as the longest, and all are padded to that. ``speedup`` is the ratio of samples per processor
+second, through forward, backward and the optimizer's update. ``speedup_over_batches`` is that over batches which are padded to their own
+longest sample only, so that their steps are smaller. Padding is on the right and needs no mask, its fastest form. ``loss_difference`` is
+that of the mean token loss over all supervised tokens. The model has the 8b model's proportions between language model and vision tower,
+which sees every image by itself in either way, as the segmenter does (``--masks`` adds it).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from training.stages import Augmentation, Stage, Weights
 
 SHARES: dict[Task | None, float] = {None: 0.65, "question": 0.17, "detection": 0.05, "segmentation": 0.05, "report": 0.08}
 """What the set is mixed from; None is a question and an answer without an image."""
-TEXT_TOKENS = (20, 60)
+SHORTEST_TEXT = 20
 SIZE = SMALL.model_copy(
     update={
         "text": TextConfig(hidden_size=512, layers=4, heads=8, key_value_heads=2, intermediate_size=1408, mrope_section=(1,) * 32),
@@ -59,15 +59,19 @@ def chest(rng: np.random.Generator) -> Case:
     return Case("phantom", "phantom", "projection", rng.normal(100, 20, (_SIDE, _SIDE)).astype(np.int16), masks)
 
 
-def mixed(encode: Encoder, count: int, weights: Weights) -> list[Sample]:
+def mixed(encode: Encoder, count: int, weights: Weights, longest_text: int) -> list[Sample]:
     """The samples, in the order in which both ways meet them."""
     rng = np.random.default_rng(0)
     tasks = [list(SHARES)[index] for index in rng.choice(len(SHARES), count, p=list(SHARES.values()))]
-    return [_text(rng, len(encode.language)) if task is None else encode.sample(chest(rng), rng, weights, task) for task in tasks]
+    lengths = np.exp(rng.uniform(np.log(SHORTEST_TEXT), np.log(longest_text), count)).round().astype(int)
+    return [
+        _text(rng, int(length), len(encode.language)) if task is None else encode.sample(chest(rng), rng, weights, task)
+        for task, length in zip(tasks, lengths, strict=True)
+    ]
 
 
-def _text(rng: np.random.Generator, vocabulary: int) -> Sample:
-    ids = torch.from_numpy(rng.integers(vocabulary // 2, vocabulary, rng.integers(*TEXT_TOKENS, endpoint=True)))
+def _text(rng: np.random.Generator, length: int, vocabulary: int) -> Sample:
+    ids = torch.from_numpy(rng.integers(vocabulary // 2, vocabulary, length))
     labels = torch.where(torch.arange(len(ids)) < len(ids) // 2, IGNORED, ids)
     return Sample(ids, labels, torch.arange(len(ids)).expand(3, -1))
 
@@ -119,6 +123,7 @@ def main(
     rounds: Annotated[int, typer.Option(help="How often the set is gone through in each way.")] = 3,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
     row_tokens: Annotated[int, typer.Option(help="Tokens of a step, of which the padded way may use a few less.")] = 1536,
+    longest_text: Annotated[int, typer.Option(help="Tokens of the longest text; lengths are even on a logarithmic scale.")] = 60,
     masks: Annotated[bool, typer.Option(help="Learn masks too.")] = False,
     file: Annotated[Path | None, typer.Option("--json", help="Where the figures go.")] = None,
 ) -> None:
@@ -131,7 +136,7 @@ def main(
     language = Language.train(texts([chest(rng) for _ in range(20)], 0), SIZE.vocabulary_size, SIZE.image_size)
     model = UnifiedModel(SIZE, language).train()
     learner = Learner(model, Scaffold(SIZE))
-    encoded = mixed(Encoder(model, language, Augmentation()), samples, weights)
+    encoded = mixed(Encoder(model, language, Augmentation()), samples, weights, longest_text)
     lengths = [len(sample.input_ids) for sample in encoded]
     batches = [encoded[first : first + row_tokens // max(lengths)] for first in range(0, samples, row_tokens // max(lengths))]
     ways: dict[str, list[Row]] = {
@@ -139,7 +144,7 @@ def main(
         "padded": [padded(batch, language.seg, max(lengths)) for batch in batches],
         "padded_to_batch": [padded(batch, language.seg, max(len(each.input_ids) for each in batch)) for batch in batches],
     }
-    losses = {way: mean_loss(learner, rows, stage) for way, rows in ways.items()}
+    losses = {way: mean_loss(learner, ways[way], stage) for way in ("packed", "padded")}
     for rows in ways.values():  # kernels are made for each shape when it is first met
         seconds_of(learner, rows[:2], stage)
     taken: dict[str, list[float]] = {way: [] for way in ways}

@@ -204,6 +204,7 @@ def test_one_command_fits_goes_on_and_starts_a_further_run(tmp_path: Path) -> No
     assert all(torch.equal(first[name], second[name]) for name in projector)  # the first stage leaves it alone
 
 
+@pytest.mark.slow
 def test_one_scene_is_learned_by_heart() -> None:
     spoken = {"language": 4e-3, "vision": 4e-3, "aligner": 4e-3}
     masked = {"projector": 4e-3, "segmenter": 4e-3}
