@@ -1,4 +1,4 @@
-"""Fit the unified model: ``python -m training.fit --config training/configs/small.yaml --data DIR --out DIR [--resume]``.
+"""Fit the unified model: ``python -m training.fit --config FILE --data DIR --out DIR [--resume]``.
 
 Goes through the stages of the configuration; ``accelerate launch -m training.fit ...`` does so in many processes. Leaves in the output
 folder: ``weights/`` (what the engine loads), ``checkpoint.pt`` (what ``--resume`` continues from; the same state as a run that was never

@@ -5,11 +5,12 @@ import pytest
 
 from training.stages import Config, Stage
 
-CONFIGS = sorted((Path(__file__).parents[2] / "training" / "configs").glob("*.yaml"))
+TRAINING = Path(__file__).parents[2] / "training"
+CONFIGS = sorted([*(TRAINING / "configs").glob("*.yaml"), *(TRAINING / "runs").glob("*/*.yaml")])
 
 
 def test_configurations_are_shipped() -> None:
-    assert "small.yaml" in {path.name for path in CONFIGS}
+    assert {"finetune.yaml", "8b_stage1.yaml", "2-joint.yaml"} <= {path.name for path in CONFIGS}
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
@@ -18,9 +19,13 @@ def test_every_shipped_configuration_parses(path: Path) -> None:
     assert all(stage.share(0, 0.0, 0.0) == 0 for stage in config.stages)
 
 
-def test_the_small_configuration_keeps_the_papers_scale_weights_and_freezing() -> None:
-    warm_up, instruction, text, segmentation = Config.read(CONFIGS[[path.name for path in CONFIGS].index("small.yaml")]).stages
-    assert not {"projector", "segmenter"} & (set(warm_up.learning_rates) | set(text.learning_rates))
+def test_the_small_runs_keep_the_papers_scale_weights_and_freezing() -> None:
+    runs = TRAINING / "runs" / "small"
+    (segmenter,) = Config.read(runs / "1-segmenter.yaml").stages
+    assert set(segmenter.learning_rates) == {"segmenter"}
+    for stage in Config.read(runs / "1-language.yaml").stages:
+        assert not {"projector", "segmenter"} & set(stage.learning_rates)
+    instruction, segmentation = Config.read(runs / "2-joint.yaml").stages
     assert (instruction.mask_gradient_scale, instruction.mask_gradient_at) == (0.001, "seg_state")
     weights = instruction.weights
     assert (weights.token, weights.dice, weights.mask_cross_entropy) == (1, 2, 1)
@@ -39,7 +44,7 @@ TABLE_4 = {
 
 @pytest.mark.parametrize("number", TABLE_4)
 def test_the_configurations_of_the_8b_model_are_table_4(number: int) -> None:
-    config = Config.read(CONFIGS[0].parent / f"8b_stage{number}.yaml")
+    config = Config.read(TRAINING / "configs" / f"8b_stage{number}.yaml")
     (stage,) = config.stages
     assert (stage.epochs, stage.learning_rates) == TABLE_4[number]
     assert (stage.warmup_steps, stage.steps, stage.minutes) == (100, None, None)
