@@ -28,7 +28,7 @@ LEAST_PIXELS = 30
 ABDOMEN_MM = 35.0
 """Rays through this much of the abdomen show no lung: on a film the lung ends at the dome, though it goes on behind."""
 RECESS_MM = 45.0
-"""Within the mediastinum's shadow, rays through less lung than this show none: its thin recesses before and behind the heart are not drawn."""
+"""Within the mediastinum's shadow, rays through less lung than this show none: its thin recesses beside the heart are not drawn."""
 _DISC = np.hypot(*np.ogrid[-7:8, -7:8]) < 7.5
 _SMALL_DISC = np.hypot(*np.ogrid[-2:3, -2:3]) < 2.5
 SIDES = {"right": RIGHT_LUNG, "left": LEFT_LUNG}
