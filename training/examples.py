@@ -15,10 +15,10 @@ from ai_engine.model.images import Box, Letterbox, mllm_input, segmenter_input, 
 from ai_engine.model.language import Language
 from ai_engine.model.prompt import Task, answer_ids, prompt_ids
 from ai_engine.model.unified import UnifiedModel
-from radiology import finding
 from training.augment import AIR_HU, moved, regreyed
 from training.data.cases import Case
 from training.data.tasks import ask
+from training.evaluation.overlap import box_of
 from training.packing import IGNORED, Sample, Tensors
 from training.parts import LABELS, PARTS, is_finding, part_index
 from training.stages import Augmentation, Weights
@@ -93,7 +93,7 @@ class Encoder:
         """One case with a query and its answer; the wording, too, is drawn from ``rng``."""
         seen = self._seen(case, rng)
         letterbox = self._letterbox(seen)
-        boxes = {label: letterbox.box_to_model(box_of(mask)) for label, mask in seen.masks.items()}
+        boxes = {label: letterbox.box_to_model(box) for label, mask in seen.masks.items() if (box := box_of(mask))}
         query, text, marked = ask(task, case, boxes, rng)
         asked, places = self._prompt(query)
         said = torch.tensor(answer_ids(self.language, text))
@@ -177,9 +177,3 @@ def texts(cases: Sequence[Case], seed: int) -> Iterator[str]:
             query, answer, _ = ask(task, case, boxes, rng)
             yield query
             yield answer
-
-
-def box_of(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    """(row0, column0, row1, column1) around a mask."""
-    box = finding.Box.around(mask[None])
-    return box.start[1], box.start[2], box.stop[1], box.stop[2]

@@ -37,7 +37,7 @@ from ai_engine.model.weights import load_weights, save_weights
 from training.data.cases import PATIENTS
 from training.data.clips import Clip, clips_of
 from training.data.reports import answer
-from training.examples import box_of
+from training.evaluation.overlap import box_of
 from training.losses import dice_loss, mask_cross_entropy
 from training.parts import name_of
 from training.pictures import draw_losses
@@ -95,7 +95,7 @@ def prepare(model: UnifiedModel, language: Language, clip: Clip, rng: np.random.
     channels = [windowed(image.astype(np.float32), clip.kind) for image in clip.images]
     rows, columns = clip.images.shape[1:]
     read = Letterbox.fit((rows, columns), config.image_size)
-    text, labels = answer(clip, {label: read.box_to_model(box_of(mask[0])) for label, mask in clip.masks.items()}, rng)
+    text, labels = answer(clip, {label: read.box_to_model(box) for label, mask in clip.masks.items() if (box := box_of(mask[0]))}, rng)
     ids = torch.tensor(prompt_ids(language, config.visual_tokens, QUERIES[clip.kind]) + answer_ids(language, text))
     patches = torch.from_numpy(mllm_input(read.image(channels[0])))
     hidden = model(ids[None], model.positions(ids)[:, None], patches).hidden[0]

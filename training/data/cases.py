@@ -186,22 +186,24 @@ class _Order:
     def make(self) -> str:
         """Write the shard; return its hash."""
         torch.set_num_threads(1)
-        scan = _scan(self.patient, self.kind, self.sources)
-        shapes = _shapes(drr.STEP_MM if self.kind == "projection" else scan.spacing_mm, self.sources)
+        scan = scan_of(self.patient, self.kind, self.sources)
+        shapes = shapes_on(drr.STEP_MM if self.kind == "projection" else scan.spacing_mm, self.sources)
         return write_shard(
             self.folder, list(scenes_of(scan, self.kind, self.scenes, shapes, np.random.default_rng(self.seed))), self.patient
         )
 
 
 @cache
-def _scan(patient: str, kind: Kind, sources: Path) -> Scan:
+def scan_of(patient: str, kind: Kind, sources: Path) -> Scan:
+    """A patient's CT without the lesion, at half the resolution in the plane; lengthened where it is to be projected."""
     if kind == "projection":
-        return extended(_scan(patient, "ct", sources))
+        return extended(scan_of(patient, "ct", sources))
     return coarser(healed(load_scan(patient, sources)))
 
 
 @cache
-def _shapes(step_mm: tuple[float, float, float], sources: Path) -> list[NDArray[np.bool_]]:
+def shapes_on(step_mm: tuple[float, float, float], sources: Path) -> list[NDArray[np.bool_]]:
+    """The nodules that are put in, as blocks on a grid of ``step_mm``."""
     return grown(nodule_shapes(sources, NODULES, seed=0), step_mm, np.random.default_rng(0))
 
 

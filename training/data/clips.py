@@ -10,9 +10,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from training.data.cases import NODULES, grown
+from training.data.cases import scan_of, shapes_on
 from training.data.slices import HALF_SLAB, LEAST_PIXELS, cut, draw_slice
-from training.data.sources import Scan, coarser, healed, load_scan, nodule_shapes
+from training.data.sources import Scan
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ def clip(scan: Scan, shapes: list[NDArray[np.bool_]], length: int, rng: np.rando
 
 def clips_of(patient: str, sources: Path, length: int, rng: np.random.Generator, longest_step: int = 1) -> Iterator[Clip]:
     """Clips of one patient without end; ``sources`` keeps the downloaded packages."""
-    scan = coarser(healed(load_scan(patient, sources)))
-    shapes = grown(nodule_shapes(sources, NODULES, seed=0), scan.spacing_mm, np.random.default_rng(0))
+    scan = scan_of(patient, "ct", sources)
+    shapes = shapes_on(scan.spacing_mm, sources)
     while True:
         yield clip(scan, shapes, length, rng, longest_step)

@@ -138,7 +138,7 @@ def folded_share(field: sitk.Image) -> float:
 
 
 def judge(folded: float, organs: Mapping[int, float]) -> Quality:
-    """Reject a warp that folds or misses a held-out organ (specification A8); anything else is a draft."""
+    """Reject a warp that folds or misses a held-out organ; anything else is a draft."""
     good = folded <= MOST_FOLDED and all(value >= LEAST_DICE for value in organs.values())
     return Quality(folded, dict(organs), "draft" if good else "rejected")
 

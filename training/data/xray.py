@@ -3,7 +3,7 @@
 ``python -m training.data.xray --films DIR --weights DIR --out DIR``. Both folders are laid out as :mod:`training.evaluation.truth` reads
 them: ``manifest.json``, ``images/ID.png`` and ``masks/FILE``. An entry of the input needs a ``report``. An entry of the output has it
 again, with what was detected (label, score, box in source pixels, draft mask), the ``answer`` to train on, whose boxes count in the
-model's picture of ``image_size`` pixels, the patient's split, and the hash of every file (Citrus-V 3.2.4 c, specification A10).
+model's picture of ``image_size`` pixels, the patient's split, and the hash of every file (Citrus-V 3.2.4 c).
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from rich.progress import track
 from ai_engine.model.assistant import Assistant
 from ai_engine.model.images import Box, Letterbox
 from ai_engine.model.reading import ReadSentence
-from radiology import finding
 from radiology.errors import UnreadableAnswer
 from radiology.finding import Presence
 from radiology.terms import TERMS
@@ -33,6 +32,7 @@ from training.data.manifest import check_patients, file_hash, split_of
 from training.data.quality import QualityFilter, Sample
 from training.data.rationale import Facts, Writer, reasoned
 from training.data.retelling import retell
+from training.evaluation.overlap import box_of
 from training.evaluation.truth import FILM_NAMES
 
 LEAST_SCORE = 0.5
@@ -85,11 +85,10 @@ def _marked(sentence: ReadSentence) -> list[Detection]:
     found = []
     for place in sentence.places:
         side = place.side or sentence.side
-        if place.mask is None or not place.mask.pixels.any() or (TERMS[sentence.name].paired and side is None):
+        box = None if place.mask is None else box_of(place.mask.pixels)
+        if place.mask is None or box is None or (TERMS[sentence.name].paired and side is None):
             continue
         label = f"{side} {sentence.name}" if side and TERMS[sentence.name].paired else sentence.name
-        around = finding.Box.around(place.mask.pixels[None])
-        box = (around.start[1], around.start[2], around.stop[1], around.stop[2])
         found.append(Detection(label, place.mask.score, place.mask.pixels, box))
     return found
 
