@@ -19,11 +19,10 @@ from scipy.optimize import minimize
 from ai_engine.model.assistant import Assistant
 from ai_engine.model.config import PresenceConfig
 from ai_engine.model.weights import CONFIG
-from training.data.reports import SHOWABLE, SIDES
+from training.data.tasks import SIDED
 from training.evaluation.calibration import expected_calibration_error
 from training.evaluation.truth import scenes
 
-TARGETS = tuple(f"{side} {name}" for name in SHOWABLE for side in SIDES)
 Numbers = NDArray[np.float64]
 
 
@@ -65,7 +64,7 @@ def main(
     odds: list[float] = []
     there: list[bool] = []
     for truth in track(scenes(data, "held_out_scenes", limit), description="asking"):
-        answers = assistant.log_odds(truth.image, truth.kind, TARGETS)
+        answers = assistant.log_odds(truth.image, truth.kind, SIDED)
         odds += answers.values()
         there += [target in truth.masks for target in answers]
     print(f"{len(there)} questions, {sum(there)} of them to be answered with yes")

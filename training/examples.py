@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import get_args
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from ai_engine.model.images import Box, Letterbox, mllm_input, segmenter_input, windowed
 from ai_engine.model.language import Language
-from ai_engine.model.prompt import Task, answer_ids, prompt_ids
+from ai_engine.model.prompt import Task, answer_ids, follow_up_ids, prompt_ids
 from ai_engine.model.unified import UnifiedModel
 from training.augment import AIR_HU, moved, regreyed
 from training.data.cases import Case
-from training.data.tasks import ask
+from training.data.tasks import SIDED, ask, follow_ups
 from training.evaluation.overlap import box_of
 from training.packing import IGNORED, Sample, Tensors
 from training.parts import LABELS, PARTS, is_finding, part_index
@@ -25,6 +25,10 @@ from training.stages import Augmentation, Weights
 
 MASKS_A_PICTURE = 4
 """How many masks of a picture without text are learned at a time: each is decoded by itself, and a picture has up to ten."""
+ABSENT_A_PICTURE = 2
+"""And how many findings that it does not show: the segmenter learns to expect nothing of their masks."""
+UNTRUE_SHARE = 0.5
+"""How often an answer whose words are not learned from says one finding too many, so that its mask is known to be worth nothing."""
 TOUCHED = 20.0
 """A twentieth of an image token is enough for a finding to count as there."""
 VOCABULARY_CASES = 300
@@ -94,13 +98,15 @@ class Encoder:
         seen = self._seen(case, rng)
         letterbox = self._letterbox(seen)
         boxes = {label: letterbox.box_to_model(box) for label, mask in seen.masks.items() if (box := box_of(mask))}
+        if weights.quality and not weights.token and rng.random() < UNTRUE_SHARE:
+            boxes |= _untrue(boxes, rng)
         query, text, marked = ask(task, case, boxes, rng)
         asked, places = self._prompt(query)
-        said = torch.tensor(answer_ids(self.language, text))
+        said, labels = self._said(text, follow_ups(boxes, rng) if task == "question" else ())
         segmented = bool(weights.masks and marked)
         return Sample(
             input_ids=torch.cat([asked, said]),
-            labels=torch.cat([torch.full_like(asked, IGNORED), said]),
+            labels=torch.cat([torch.full_like(asked, IGNORED), labels]),
             position_ids=torch.cat([places, (places.max() + 1 + torch.arange(len(said))).expand(3, -1)], 1),
             pixel_values=self._patches(seen),
             segmenter_pixels=self._segmenter_pixels(seen) if segmented else None,
@@ -112,7 +118,9 @@ class Encoder:
     def pictures(self, cases: Sequence[Case], draws: Sequence[np.random.Generator], weights: Weights) -> Pictures:
         """Many cases without text."""
         seen = [self._seen(case, rng) for case, rng in zip(cases, draws, strict=True)]
-        drawn = [_some(each.masks, rng) if weights.masks else [] for each, rng in zip(seen, draws, strict=True)]
+        pairs = list(zip(seen, draws, strict=True))
+        absent = ABSENT_A_PICTURE if weights.quality else 0
+        drawn = [_some(each.masks, rng) + _absent(each.masks, absent, rng) if weights.masks else [] for each, rng in pairs]
         places = [(number, label) for number, labels in enumerate(drawn) for label in labels]
         masks = [self._covered(each, labels, self.side) for each, labels in zip(seen, drawn, strict=True) if labels]
         return Pictures(
@@ -124,6 +132,16 @@ class Encoder:
             mask_labels=torch.tensor([LABELS.index(label) for _, label in places], dtype=torch.long),
             names=tuple(case.name for case in cases),
         )
+
+    def _said(self, text: str, further: Sequence[tuple[str, str]]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Tokens and labels of an answer and of the questions and answers after it; the questions are not learned."""
+        said = answer_ids(self.language, text)
+        labels = list(said)
+        for query, answer in further:
+            asked, told = follow_up_ids(self.language, query), answer_ids(self.language, answer)
+            said += asked + told
+            labels += [IGNORED] * len(asked) + told
+        return torch.tensor(said), torch.tensor(labels)
 
     def _encode_prompt(self, query: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Tokens of a query, and their places in the image and the text [3, token]."""
@@ -145,10 +163,11 @@ class Encoder:
         return torch.from_numpy(segmenter_input(self._letterbox(seen, self.model.config.segmenter_size).image(seen.channels)))
 
     def _covered(self, seen: Seen, labels: Sequence[str], side: int) -> NDArray[np.float32]:
-        """[label, side, side]: which part of each cell the label's mask covers."""
+        """[label, side, side]: which part of each cell the label's mask covers; nothing where it is not there."""
         if not labels:
             return np.zeros((0, side, side), np.float32)
-        return self._letterbox(seen).mask_to_model(np.stack([seen.masks[label] for label in labels]), side)
+        nowhere = np.zeros(seen.channels.shape[1:], bool)
+        return self._letterbox(seen).mask_to_model(np.stack([seen.masks.get(label, nowhere) for label in labels]), side)
 
     def _coverage(self, seen: Seen) -> torch.Tensor:
         """[image tokens, parts]: the covered share of each token; for a finding, which may be small, whether it is touched at all."""
@@ -165,6 +184,22 @@ def _some(masks: dict[str, NDArray[np.bool_]], rng: np.random.Generator) -> list
     """Labels drawn from a picture's, in their order."""
     drawn = set(rng.permutation(len(masks))[:MASKS_A_PICTURE].tolist())
     return [label for number, label in enumerate(masks) if number in drawn]
+
+
+def _absent(there: Collection[str], count: int, rng: np.random.Generator) -> list[str]:
+    """Findings, with their side, that are not ``there``; at most ``count``."""
+    missing = [label for label in SIDED if label not in there]
+    return [missing[number] for number in rng.permutation(len(missing))[:count]]
+
+
+def _untrue(boxes: Mapping[str, Box], rng: np.random.Generator) -> dict[str, Box]:
+    """One finding that is not there, with a box somewhere in its lung; none where that lung is not in view."""
+    (label,) = _absent(boxes, 1, rng)
+    lung = boxes.get(f"{label.split()[0]} lung")
+    if lung is None:
+        return {}
+    rows, columns = (np.sort(rng.integers(lung[axis], lung[axis + 2] + 1, 2)).tolist() for axis in (0, 1))
+    return {label: (rows[0], columns[0], rows[1] + 1, columns[1] + 1)}
 
 
 def texts(cases: Sequence[Case], seed: int) -> Iterator[str]:

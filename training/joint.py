@@ -125,10 +125,16 @@ class Learner(nn.Module):
 
 
 def compared(logits: Tensor, expected_iou: Tensor, masks: Tensor, weights: Weights) -> Losses:
-    """The losses of masks: ``logits`` on the segmenter's grid and its ``expected_iou``, against ``masks`` [K, M, M]."""
+    """The losses of masks: ``logits`` on the segmenter's grid and its ``expected_iou``, against ``masks`` [K, M, M].
+
+    Of what is not there, an empty mask, only the expected IoU is learned: it is 0 whatever is drawn.
+    """
     masks = masks.float()
     logits = _enlarged(logits, masks)
-    losses = {"dice": dice_loss(logits, masks), "mask_cross_entropy": mask_cross_entropy(logits, masks)}
+    there = masks.flatten(1).any(1)
+    losses: Losses = {}
+    if there.any():
+        losses = {"dice": dice_loss(logits[there], masks[there]), "mask_cross_entropy": mask_cross_entropy(logits[there], masks[there])}
     if weights.quality:
         losses["quality"] = quality_loss(expected_iou, logits, masks)
     return losses

@@ -69,6 +69,12 @@ def prompt_ids(language: Language, visual_tokens: int, query: str, indication: s
     ]
 
 
+def follow_up_ids(language: Language, query: str) -> list[int]:
+    """Return the tokens between an answer and the next one about the same picture: a further ``query``, any text, neutralised."""
+    opening, closing = (language.encode_marked(marks) for marks in ("\n<|im_start|>user\n", f"{END}\n<|im_start|>assistant\n"))
+    return [*opening, *language.encode(query), *closing]
+
+
 def answer_ids(language: Language, answer: str) -> list[int]:
     """Return the tokens of one of our own answers (see :mod:`ai_engine.model.answer`), closed."""
     return language.encode_marked(answer + END)

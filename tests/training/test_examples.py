@@ -13,6 +13,7 @@ from ai_engine.model.prompt import Task
 from ai_engine.model.unified import UnifiedModel
 from tests.training.phantom import SIDE, chest, with_nodule
 from training.augment import moved
+from training.data.tasks import FOLLOW_UPS
 from training.examples import MASKS_A_PICTURE, Encoder, texts, varied
 from training.packing import IGNORED
 from training.parts import LABELS, PARTS
@@ -146,3 +147,31 @@ def test_every_task_is_asked_about_the_picture_and_its_masks_follow_its_seg_toke
         assert re.search(answered, encoder.language.decode(sample.input_ids[supervised].tolist()))
         assert int((sample.input_ids == encoder.language.seg).sum()) == (0 if sample.masks is None else len(sample.masks))
         assert torch.equal(sample.position_ids, encoder.model.positions(sample.input_ids)[1:])
+
+
+def test_a_short_question_goes_on_with_others_about_the_same_picture_each_with_its_own_answer(encoder: Encoder) -> None:
+    case = with_nodule(40, 66)
+    for seed in range(6):
+        sample = encoder.sample(case, np.random.default_rng(seed), Weights(), "question")
+        text = encoder.language.decode(sample.input_ids.tolist())
+        turns = re.findall(r"Is there any (right|left) ([a-z ]+)\? [^?]*?assistant\n(yes|no)<", text)
+        assert len(turns) >= FOLLOW_UPS
+        assert all((answer == "yes") == (f"{side} {name}" in case.masks) for side, name, answer in turns)
+        assert sum(answer == "yes" for *_, answer in turns) >= 1
+        told = encoder.language.decode(sample.labels[sample.labels != IGNORED].tolist())
+        assert "Is there" not in told
+        assert len(re.findall("yes|no", told)) >= FOLLOW_UPS
+
+
+def test_findings_that_are_not_there_are_learned_as_masks_worth_nothing(encoder: Encoder) -> None:
+    case, without_words = with_nodule(40, 66), Weights(token=0, quality=1)
+    pictures = encoder.pictures([case], [np.random.default_rng(0)], without_words)
+    empty = ~pictures.masks.flatten(1).any(1)
+    named = {LABELS[label] for label in pictures.mask_labels[empty].tolist()}
+    assert len(named) == 2
+    assert not named & set(case.masks)
+    samples = [encoder.sample(case, np.random.default_rng(seed), without_words) for seed in range(12)]
+    untrue = [int((~sample.masks.flatten(1).any(1)).sum()) for sample in samples if sample.masks is not None]
+    assert set(untrue) == {0, 1}
+    spoken = [encoder.sample(case, np.random.default_rng(seed), Weights(quality=1)) for seed in range(12)]
+    assert all(bool(sample.masks.flatten(1).any(1).all()) for sample in spoken if sample.masks is not None)

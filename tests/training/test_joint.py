@@ -5,7 +5,7 @@ import torch
 
 from ai_engine.model.language import Language
 from ai_engine.model.unified import UnifiedModel
-from training.joint import Learner, Scaffold, cached, total
+from training.joint import Learner, Scaffold, cached, compared, total
 from training.packing import Sample, join
 from training.stages import Config as TrainingConfig
 from training.stages import Stage, Weights, freeze, optimizer, part_of
@@ -159,3 +159,16 @@ def test_the_weights_of_the_released_code_swap_dice_and_cross_entropy() -> None:
     losses = {"token": torch.tensor(1.0), "dice": torch.tensor(10.0), "mask_cross_entropy": torch.tensor(100.0)}
     assert total(losses, Weights()).item() == 1 + 2 * 10 + 100
     assert total(losses, Weights(as_released=True)).item() == 1 + 10 + 2 * 100
+
+
+def test_of_what_is_not_there_only_that_its_mask_is_worth_nothing_is_learned() -> None:
+    masks = torch.zeros(2, 8, 8)
+    masks[0, :4] = 1
+    logits = torch.full((2, 8, 8), 3.0)
+    weights = Weights(quality=1)
+    both = compared(logits, torch.tensor([0.5, 0.5]), masks, weights)
+    alone = compared(logits[:1], torch.tensor([0.5]), masks[:1], weights)
+    assert torch.equal(both["dice"], alone["dice"])
+    assert torch.equal(both["mask_cross_entropy"], alone["mask_cross_entropy"])
+    assert both["quality"] == pytest.approx(0.125)  # the IoU of the first is 0.5, as expected; that of the second 0, not 0.5
+    assert set(compared(logits[1:], torch.tensor([0.5]), masks[1:], weights)) == {"quality"}

@@ -34,9 +34,10 @@ _SMALL_DISC = np.hypot(*np.ogrid[-2:3, -2:3]) < 2.5
 SIDES = {"right": RIGHT_LUNG, "left": LEFT_LUNG}
 VISIBLE = 0.03
 """A lesion's truth is where it changes the line integral by this much."""
-CONSPICUOUS = 0.15
-"""A lesion that changes it by less than this everywhere (8 mm of water) is not there to be seen, and left out."""
-HAZE, LEAST_HAZE = 0.3, 0.07
+CONSPICUOUS, CONSPICUOUS_OPACITY = 0.15, 0.25
+"""A lesion that changes it by less than this everywhere (8 mm of water) is not there to be seen, and left out; an opacity, whose edges
+are soft, must change it by more."""
+HAZE, LEAST_HAZE = 0.3, 0.1
 """An opacity's truth is where it changes the line integral by this share of what it does at its densest, and by no less than this."""
 LARGE_HEART, NORMAL_HEART = 0.55, 0.5
 """Cardiothoracic ratio from which a heart is called large, and up to which normal; nothing is said of hearts between."""
@@ -232,11 +233,11 @@ def draw_wanted(rng: np.random.Generator) -> Wanted:
         pattern = lesions.PATTERNS[rng.choice(5, p=[0.35, 0.2, 0.25, 0.1, 0.1])]
         name = "consolidation" if rng.random() < 0.3 else "ground glass opacity"
         for side in sides(0.0 if pattern == "focal" else 0.65):
-            largest = 0.25 if pattern == "focal" else 0.7
-            wanted.append(Opacity(name, side, pattern, float(rng.uniform(0.06, largest))))
+            largest = 0.3 if pattern == "focal" else 0.7
+            wanted.append(Opacity(name, side, pattern, float(rng.uniform(0.12, largest))))
             if rng.random() < 0.15:
                 other = "consolidation" if name == "ground glass opacity" else "ground glass opacity"
-                wanted.append(Opacity(other, side, "focal", float(rng.uniform(0.05, 0.2))))
+                wanted.append(Opacity(other, side, "focal", float(rng.uniform(0.08, 0.25))))
     return Wanted(
         {side: float(rng.uniform(40, 130)) for side in sides(0.3)} if has_fluid else {},
         sides(0.0) * int(rng.choice([1, 2], p=[0.8, 0.2])) if has_nodule else (),
@@ -281,7 +282,7 @@ def insert(body: Body, wanted: Wanted, shapes: list[Mask], rng: np.random.Genera
         )
         mask = weight > 0.05
         old = body.hounsfield[mask]
-        level = rng.uniform(500, 850) if dense else rng.uniform(150, 420)
+        level = rng.uniform(600, 900) if dense else rng.uniform(200, 500)
         add(f"{each.side} {each.name}", mask, np.maximum(old, np.minimum(old + level * weight[mask], 60)).astype(np.float32))
     return there
 
@@ -328,11 +329,12 @@ def _seen(label: str, change: NDArray[np.float32], voxels: Mask, body: Body, lun
         shown = (body.cast(voxels.astype(np.float32)) > 0) & (body.cast((whole & ~voxels).astype(np.float32)) == 0)
         seen = ndimage.binary_opening(lung & shown, _SMALL_DISC)
         return seen, bool(seen.sum() >= 4 * LEAST_PIXELS)
-    threshold = max(LEAST_HAZE, HAZE * float(change.max())) if label.endswith(("opacity", "consolidation")) else VISIBLE
-    seen = (change > threshold) & lung
-    if label.endswith(("opacity", "consolidation")):
+    hazy = label.endswith(("opacity", "consolidation"))
+    seen = (change > (max(LEAST_HAZE, HAZE * float(change.max())) if hazy else VISIBLE)) & lung
+    if hazy:
         seen = ndimage.binary_opening(ndimage.binary_closing(seen, _SMALL_DISC) & lung, _SMALL_DISC)
-    return seen, bool(seen.sum() >= LEAST_PIXELS and change[seen].max() > CONSPICUOUS)
+    enough = CONSPICUOUS_OPACITY if hazy else CONSPICUOUS
+    return seen, bool(seen.sum() >= LEAST_PIXELS and change[seen].max() > enough)
 
 
 def _largest(mask: Mask) -> Mask:

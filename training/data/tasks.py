@@ -18,6 +18,8 @@ from training.data import reports
 from training.data.reports import ANATOMY, SIDES, Shown
 from training.parts import name_of
 
+SIDED = tuple(f"{side} {name}" for name in reports.SHOWABLE for side in SIDES)
+"""The findings that an image can show, each on its side."""
 ABSENT_SHARE = 0.3
 """How often a segmentation or a detection asks for what is not there."""
 PRESENCE_SHARE = 0.6
@@ -26,6 +28,8 @@ YES_SHARE = 0.5
 """How often the answer to those is yes, in an image that shows a finding or a device; in a normal one it is always no."""
 JOINED_SHARE = 0.25
 """How often a segmentation asks for two targets at once."""
+FOLLOW_UPS = 8
+"""Questions after a short one about the same image: each costs a few tokens, and the image sixty-four."""
 _IMAGE_QUESTIONS: dict[Kind, tuple[tuple[str, str], ...]] = {
     "projection": (("Which modality is this?", "x-ray"), ("Which view is this?", "frontal"), ("Which part of the body is this?", "chest")),
     "ct": (("Which modality is this?", "ct"), ("Which plane is this?", "axial"), ("Which part of the body is this?", "chest")),
@@ -57,6 +61,15 @@ def ask(task: Task, shown: Shown, boxes: Mapping[str, Box], rng: np.random.Gener
     return query, answer, []
 
 
+def follow_ups(boxes: Mapping[str, Box], rng: np.random.Generator) -> list[tuple[str, str]]:
+    """Further questions about an image that was asked about, each with its answer: whether findings are there, side by side.
+
+    The findings that are there come up always and the others as often as there is room, so the answers are mostly no, as in reports.
+    """
+    asked = sorted(SIDED, key=lambda label: (label not in boxes, rng.random()))[:FOLLOW_UPS]
+    return [(presence_question(label), "yes" if label in boxes else "no") for label in rng.permutation(asked).tolist()]
+
+
 def places_of(target: str, boxes: Mapping[str, Box]) -> list[str]:
     """The labels that a target means: itself, or the right and the left one where it has no side. None where it is absent."""
     return [label for label in (target, *(f"{side} {target}" for side in SIDES)) if label in boxes]
@@ -67,8 +80,7 @@ def absent_targets(kind: Kind, boxes: Mapping[str, Box]) -> list[str]:
     names = [name for region in ANATOMY for name in reports.absent(region, boxes)]
     if kind == "projection":
         names += [name for name in ANATOMY["devices"] if name not in boxes]
-    sided = [f"{side} {name}" for name in reports.SHOWABLE for side in SIDES]
-    return names + [label for label in sided if label not in boxes]
+    return names + [label for label in SIDED if label not in boxes]
 
 
 def _segmentation(kind: Kind, boxes: Mapping[str, Box], rng: np.random.Generator) -> tuple[str, str, list[str]]:
