@@ -6,7 +6,7 @@ It looks at one picture in the standard view (the patient's right on the image's
     a mask has pieces far smaller than its largest          the pieces are erased
     a mask is empty, or a few specks                        the place is dropped
     a place lies mostly outside the body                    the place is dropped
-    a finding's place is not on the side that words name    the place is dropped
+    a finding's place is not clearly on the side it names   the place is dropped
     a finding is stated, and no place is left               the sentence is withheld
     the model, asked again, doubts what it said of one      the sentence is withheld
     a structure is named, and no place is left              flagged
@@ -38,8 +38,8 @@ STRAY_SHARE = 0.25
 """A piece of a mask smaller than this share of its largest piece is a stray; two lungs under one mark are none."""
 OUTSIDE_SHARE = 0.5
 """More of a place than this outside the body, and the place is dropped."""
-MIDLINE_TOLERANCE = 0.05
-"""How far across the midline the centre of a place may be before its side is doubted, as a share of the body's width."""
+CLEAR_SHARE = 0.75
+"""A place of which less is on one side of the patient, as a share of what is on either, is not clearly on that side."""
 BOX_IOU = 0.3
 """Less overlap than this between the reasoned box and the box of the mask, and the two disagree."""
 LARGEST_SHARE = {"nodule": 0.05, "mass": 0.3}
@@ -142,8 +142,8 @@ def _check_places(sentence: ReadSentence, body: NDArray[np.bool_], sides: _Sides
     flags = []
     if sentence.presence is not Presence.ABSENT:
         if places and _is_finding(sentence.name):
-            why = "the words and the marked place name different sides of the patient"
-            places = tuple(place for place in places if not sides.contradict(place, sentence))
+            why = "the marked place is not clearly on the side of the patient that the words name"
+            places = tuple(place for place in places if sides.agree(place, sentence))
         if sentence.name and not places:
             flags.append(f"No place is marked for it: {why}.")
         flags += sides.flags(sentence, places)
@@ -166,16 +166,19 @@ class _Sides:
 
     def __init__(self, sentences: Sequence[ReadSentence], body: NDArray[np.bool_]) -> None:
         self._shape = body.shape
-        columns = np.flatnonzero(body.any(axis=0))
-        self._width = columns[-1] + 1 - columns[0]
-        self._middle = float(np.nonzero(body)[1].mean())
+        self._middle = round(float(np.nonzero(body)[1].mean()))
         self._lungs: dict[Side, NDArray[np.bool_]] = {}
         for place in (place for sentence in sentences if sentence.name == "lung" for place in sentence.places):
             if place.side in _OTHER_SIDE and place.mask and place.mask.pixels.any() and self._half(place.mask.pixels) is place.side:
                 self._lungs[place.side] = place.mask.pixels
 
+    def agree(self, place: Place, sentence: ReadSentence) -> bool:
+        """Whether a place is clearly on the side that the words say, or they say none or both."""
+        said = place.side or sentence.side
+        return said not in _OTHER_SIDE or self._of(place) is said
+
     def contradict(self, place: Place, sentence: ReadSentence) -> bool:
-        """Whether a place is on the other side than the words say."""
+        """Whether a place is clearly on the other side than the words say."""
         said = place.side or sentence.side
         return said in _OTHER_SIDE and self._of(place) is _OTHER_SIDE[said]
 
@@ -193,17 +196,21 @@ class _Sides:
     def _of(self, place: Place) -> Side | None:
         pixels = pixels_of(place, self._shape)
         if len(self._lungs) == 2:
-            right, left = (int(np.count_nonzero(pixels & self._lungs[side])) for side in (Side.RIGHT, Side.LEFT))
-            if right != left:
-                return Side.RIGHT if right > left else Side.LEFT
+            right, left = (pixels & self._lungs[side] for side in (Side.RIGHT, Side.LEFT))
+            if right.any() or left.any():
+                return _clear(right, left)
         return self._half(pixels)
 
     def _half(self, pixels: NDArray[np.bool_]) -> Side | None:
-        """Return the half of the body that the centre of ``pixels`` is in, None at its middle; columns grow towards the patient's left."""
-        offset = (float(np.nonzero(pixels)[1].mean()) - self._middle) / self._width
-        if abs(offset) <= MIDLINE_TOLERANCE:
-            return None
-        return Side.LEFT if offset > 0 else Side.RIGHT
+        """Return the half of the body that ``pixels`` are in, None across its middle; columns grow towards the patient's left."""
+        return _clear(pixels[:, : self._middle], pixels[:, self._middle :])
+
+
+def _clear(right: NDArray[np.bool_], left: NDArray[np.bool_]) -> Side | None:
+    """The side that has nearly all of what is on either."""
+    counts = {Side.RIGHT: int(np.count_nonzero(right)), Side.LEFT: int(np.count_nonzero(left))}
+    side = max(counts, key=counts.__getitem__)
+    return side if counts[side] and counts[side] >= CLEAR_SHARE * sum(counts.values()) else None
 
 
 def _place_flags(name: str, place: Place, body: NDArray[np.bool_]) -> list[str]:

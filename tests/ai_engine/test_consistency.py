@@ -31,7 +31,7 @@ def test_what_agrees_passes_untouched() -> None:
     assert np.array_equal(stated[0].sentence.places[0].mask.pixels, good.places[0].mask.pixels)
 
 
-ELSEWHERE = 'Withheld, because the words and the marked place name different sides of the patient: "{}"'
+ELSEWHERE = 'Withheld, because the marked place is not clearly on the side of the patient that the words name: "{}"'
 
 
 def lungs(right: tuple[int, int, int, int], left: tuple[int, int, int, int]) -> list[ReadSentence]:
@@ -88,8 +88,16 @@ def test_both_sides_need_a_place_on_both() -> None:
     assert flags == ("The words say both sides, but only the patient's left is marked.",)
 
 
-def test_a_place_at_the_midline_has_no_wrong_side() -> None:
-    assert check([nodule((30, 55, 40, 64))], BODY)[0][0].flags == ()
+def test_a_finding_that_lies_across_the_midline_is_not_shown_on_one_side() -> None:
+    across = nodule((30, 55, 40, 64))
+    assert check([across], BODY) == ([], [ELSEWHERE.format(across.text)])
+    over_both_lungs = nodule((30, 45, 40, 75))
+    assert check([*lungs((20, 15, 90, 58), (20, 60, 90, 105)), over_both_lungs], BODY)[1] == [ELSEWHERE.format(over_both_lungs.text)]
+
+
+def test_a_structure_across_the_midline_has_no_wrong_side() -> None:
+    middle = sentence("The left lung is clear.", "lung", place(block(SHAPE, (30, 55, 40, 64))), side=Side.LEFT)
+    assert check([middle], BODY)[0][0].flags == ()
 
 
 def test_sides_are_judged_about_the_bodys_middle_not_the_images() -> None:
