@@ -113,7 +113,7 @@ class Engine:
                     parts.append(self._read_volume(image, series.modality, study.indication))
                     read_uids.update(series.instance_uids)
                 else:
-                    header = series.instances[image.slice_index]
+                    header = series.frames[image.slice_index].header
                     parts.append(self._read_projection(image, turn_of_projection(image, header), study.indication))
                     read_uids.add(str(header.SOPInstanceUID))
             except UnsupportedImage as error:

@@ -118,11 +118,10 @@ class Place(BaseModel):
     @classmethod
     def of(cls, region: Region, study: Study) -> Place:
         """Return the region as the API says it. ``StudyError`` where its series is not in the study."""
-
-        instances = study.find_series(region.series_uid).instance_uids
+        frames = study.find_series(region.series_uid).frames
         return cls(
             series_uid=region.series_uid,
-            instance_uid=instances[key_slice(region)],
+            instance_uid=frames[key_slice(region)].uid,
             start=region.box.start,
             stop=region.box.stop,
             score=region.score,

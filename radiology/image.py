@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.pixels.processing import apply_modality_lut
+from pydicom.pixels.utils import pixel_array
 
 from radiology.errors import IncompleteStudy, UnsupportedImage
+from radiology.frame import Frame
 from radiology.study import Series
 
 VOLUME_MODALITIES = frozenset({"CT", "MR"})
@@ -26,7 +28,7 @@ class Volume:
     """A cross-sectional series.
 
     Attributes:
-        series_uid: the series; slice ``k`` is its ``instances[k]``.
+        series_uid: the series; slice ``k`` is its ``frames[k]``.
         array: float32 ``(slice, row, column)``; Hounsfield units for CT.
         affine: 4 x 4, maps an index ``(slice, row, column, 1)`` to LPS millimetres (the centre of the voxel).
     """
@@ -48,7 +50,7 @@ class Projection:
 
     Attributes:
         series_uid: the series.
-        slice_index: which of the series' ``instances`` it is.
+        slice_index: which of the series' ``frames`` it is.
         array: float32 ``(row, column)``, bright where more radiation was absorbed (MONOCHROME2), whatever the file's polarity.
         spacing_mm: row and column spacing, None where the file does not say or cannot be believed.
         view: View Position as the file has it, for example ``PA``; empty where it does not say.
@@ -72,7 +74,7 @@ def load(series: Series, instances: Sequence[Dataset]) -> tuple[Image, ...]:
         instances: the same instances with pixels, in any order.
 
     Returns:
-        One :class:`Volume`, or one :class:`Projection` per instance.
+        One :class:`Volume`, or one :class:`Projection` per image; each frame of a multi-frame instance is one image.
 
     Raises:
         IncompleteStudy: an instance of the series is missing, or has no pixels.
@@ -84,56 +86,56 @@ def load(series: Series, instances: Sequence[Dataset]) -> tuple[Image, ...]:
         raise IncompleteStudy(
             f"{len(missing)} of {len(series.instances)} instances of series {series.series_uid} did not arrive; send them again."
         )
-    ordered = [by_uid[uid] for uid in series.instance_uids]
+    # With their pixels, and with what a header from the archive leaves out for its size (a Modality LUT).
+    frames = replace(series, instances=tuple(by_uid[uid] for uid in series.instance_uids)).frames
     if series.modality in VOLUME_MODALITIES:
-        return (_load_volume(series, ordered),)
+        return (_load_volume(series, frames),)
     if series.modality in PROJECTION_MODALITIES:
-        return tuple(_load_projection(series, index, instance) for index, instance in enumerate(ordered))
+        return tuple(_load_projection(series, index, frame) for index, frame in enumerate(frames))
     raise UnsupportedImage(f"Modality {series.modality or '(none)'} of series {series.series_uid} is not read.")
 
 
-def _pixels(instance: Dataset) -> NDArray[np.float32]:
-    """Decode one single-frame grey instance to modality units, float32 (row, column)."""
-    uid = str(instance.SOPInstanceUID)
-    if "PixelData" not in instance:
-        raise IncompleteStudy(f"Instance {uid} has no pixel data; send it again.")
-    if int(instance.get("NumberOfFrames", 1) or 1) != 1:
-        raise UnsupportedImage(f"Instance {uid} has several frames; multi-frame images are not read yet.")
-    if int(instance.get("SamplesPerPixel", 1)) != 1:
-        raise UnsupportedImage(f"Instance {uid} is a colour image; only grey images are read.")
+def _pixels(frame: Frame) -> NDArray[np.float32]:
+    """Decode one grey frame to modality units, float32 (row, column)."""
+    header = frame.header
+    if "PixelData" not in header:
+        raise IncompleteStudy(f"Instance {frame.uid} has no pixel data; send it again.")
+    if int(header.get("SamplesPerPixel", 1)) != 1:
+        raise UnsupportedImage(f"Instance {frame.uid} is a colour image; only grey images are read.")
     try:
-        stored = instance.pixel_array
+        stored = pixel_array(header, index=(frame.number or 1) - 1)
     except Exception as error:  # pydicom's decoders raise many unrelated types for bad or unknown encodings
-        syntax = getattr(getattr(instance, "file_meta", None), "TransferSyntaxUID", None)
-        raise UnsupportedImage(f"The pixels of instance {uid} (transfer syntax {syntax}) cannot be decoded: {error}") from error
-    return np.asarray(apply_modality_lut(stored, instance), np.float32)
+        syntax = getattr(getattr(header, "file_meta", None), "TransferSyntaxUID", None)
+        raise UnsupportedImage(f"The pixels of instance {frame.uid} (transfer syntax {syntax}) cannot be decoded: {error}") from error
+    return np.asarray(apply_modality_lut(stored, header), np.float32)
 
 
-def _load_volume(series: Series, instances: Sequence[Dataset]) -> Volume:
+def _load_volume(series: Series, frames: Sequence[Frame]) -> Volume:
+    headers = [frame.header for frame in frames]
     for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
-        if any(keyword not in instance for instance in instances):
+        if not all(header.get(keyword) for header in headers):
             raise UnsupportedImage(f"Series {series.series_uid} has images without {keyword}; its slices cannot be placed.")
-    orientations = np.asarray([instance.ImageOrientationPatient for instance in instances], float)
+    orientations = np.asarray([header.ImageOrientationPatient for header in headers], float)
     if np.abs(orientations - orientations[0]).max() > _ORIENTATION_TOLERANCE:
         raise UnsupportedImage(f"Series {series.series_uid} mixes orientations (a localizer?); send each orientation by itself.")
-    sizes = {(int(i.Rows), int(i.Columns), tuple(float(v) for v in i.PixelSpacing)) for i in instances}
+    sizes = {(int(header.Rows), int(header.Columns), tuple(float(v) for v in header.PixelSpacing)) for header in headers}
     if len(sizes) > 1:
         raise UnsupportedImage(f"Series {series.series_uid} mixes image sizes or pixel spacings.")
-    row_step, column_step = np.reshape(orientations[0], (2, 3))[::-1] * np.asarray(instances[0].PixelSpacing, float)[:, None]
-    positions = np.asarray([instance.ImagePositionPatient for instance in instances], float)
+    row_step, column_step = np.reshape(orientations[0], (2, 3))[::-1] * np.asarray(headers[0].PixelSpacing, float)[:, None]
+    positions = np.asarray([header.ImagePositionPatient for header in headers], float)
     affine = np.eye(4)
-    affine[:3, 0] = _slice_step(series, instances, positions)
+    affine[:3, 0] = _slice_step(series, headers, positions)
     affine[:3, 1] = row_step
     affine[:3, 2] = column_step
     affine[:3, 3] = positions[0]
-    return Volume(series.series_uid, np.stack([_pixels(instance) for instance in instances]), affine)
+    return Volume(series.series_uid, np.stack([_pixels(frame) for frame in frames]), affine)
 
 
-def _slice_step(series: Series, instances: Sequence[Dataset], positions: NDArray[np.float64]) -> NDArray[np.float64]:
+def _slice_step(series: Series, headers: Sequence[Dataset], positions: NDArray[np.float64]) -> NDArray[np.float64]:
     """Vector from one slice to the next, LPS millimetres. Raises where slices coincide or are unevenly spaced."""
-    if len(instances) == 1:
-        row, column = np.reshape(np.asarray(instances[0].ImageOrientationPatient, float), (2, 3))
-        thickness = float(instances[0].get("SliceThickness") or 1.0)
+    if len(headers) == 1:
+        row, column = np.reshape(np.asarray(headers[0].ImageOrientationPatient, float), (2, 3))
+        thickness = float(headers[0].get("SliceThickness") or 1.0)
         return np.asarray(np.cross(row, column) * thickness, float)
     steps = np.diff(positions, axis=0)
     lengths = np.linalg.norm(steps, axis=1)
@@ -148,11 +150,11 @@ def _slice_step(series: Series, instances: Sequence[Dataset], positions: NDArray
     return np.asarray(step, float)
 
 
-def _load_projection(series: Series, index: int, instance: Dataset) -> Projection:
-    array = _pixels(instance)
-    if str(instance.get("PhotometricInterpretation", "")) == "MONOCHROME1":
+def _load_projection(series: Series, index: int, frame: Frame) -> Projection:
+    array, header = _pixels(frame), frame.header
+    if str(header.get("PhotometricInterpretation", "")) == "MONOCHROME1":
         array = array.max() + array.min() - array
-    return Projection(series.series_uid, index, array, projection_spacing(instance), str(instance.get("ViewPosition", "") or ""))
+    return Projection(series.series_uid, index, array, projection_spacing(header), str(header.get("ViewPosition", "") or ""))
 
 
 def projection_spacing(instance: Dataset) -> tuple[float, float] | None:

@@ -5,24 +5,25 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
-import numpy as np
 from pydicom import Dataset
 
 from radiology.errors import IncompleteStudy, StudyError
+from radiology.frame import Frame, in_slice_order
 
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
 @dataclass(frozen=True, eq=False)
 class Series:
-    """One series. ``instances`` are headers without pixels, in *slice* order.
+    """One series. ``instances`` are headers without pixels, a multi-frame one once.
 
-    Slice ``k`` of every :class:`~radiology.finding.Box` of this series is ``instances[k]``. Cross-sectional series are
-    ordered by position along the slice normal (PS3.3 C.7.6.2.1.1), never by Instance Number; projections, which have
-    no position, by Instance Number and then SOP Instance UID.
+    Slice ``k`` of every :class:`~radiology.finding.Box` of this series is ``frames[k]``, which in a series of single-frame
+    images is ``instances[k]``. Cross-sectional series are ordered by position along the slice normal (PS3.3 C.7.6.2.1.1),
+    never by Instance Number; projections, which have no position, by Instance Number, SOP Instance UID and frame number.
     """
 
     series_uid: str
@@ -32,8 +33,20 @@ class Series:
 
     @property
     def instance_uids(self) -> tuple[str, ...]:
-        """SOP Instance UIDs in slice order."""
+        """SOP Instance UIDs of the instances."""
         return tuple(str(instance.SOPInstanceUID) for instance in self.instances)
+
+    @cached_property
+    def frames(self) -> tuple[Frame, ...]:
+        """The slices, in slice order."""
+        return tuple(in_slice_order([frame for instance in self.instances for frame in Frame.of(instance)]))
+
+    def slice_of(self, instance_uid: str, number: int | None = None) -> int:
+        """Return the index of an image or of one of its frames (``Frame.number``); ``StudyError`` where it is none of this series."""
+        for index, frame in enumerate(self.frames):
+            if (frame.uid, frame.number) == (instance_uid, number):
+                return index
+        raise StudyError(f"Image {instance_uid}{f', frame {number}' if number else ''} is not part of series {self.series_uid}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +91,7 @@ class Study:
                     series_uid=series_uid,
                     modality=str(members[0].get("Modality", "")),
                     body_part=str(members[0].get("BodyPartExamined", "") or ""),
-                    instances=tuple(in_slice_order(members)),
+                    instances=tuple(frame.header for frame in in_slice_order([Frame(member) for member in members])),
                 )
                 for series_uid, members in sorted(groups.items())
             ),
@@ -97,18 +110,6 @@ def without_pixels(instance: Dataset) -> Dataset:
     if hasattr(instance, "file_meta"):
         header.file_meta = instance.file_meta
     return header
-
-
-def in_slice_order(instances: Sequence[Dataset]) -> list[Dataset]:
-    """Sort instances by position along the slice normal, or by Instance Number where they have no position."""
-    if all("ImagePositionPatient" in i and "ImageOrientationPatient" in i for i in instances):
-        row, column = np.reshape(np.asarray(instances[0].ImageOrientationPatient, float), (2, 3))
-        normal = np.cross(row, column)
-        return sorted(
-            instances,
-            key=lambda i: (float(np.dot(normal, np.asarray(i.ImagePositionPatient, float))), str(i.SOPInstanceUID)),
-        )
-    return sorted(instances, key=lambda i: (int(i.get("InstanceNumber") or 0), str(i.SOPInstanceUID)))
 
 
 def digest(instance_uids: Iterable[str]) -> str:

@@ -109,7 +109,7 @@ def _images(study: Study, pacs: Pacs, parts: dict[str, float]) -> list[Image]:
     images: list[Image] = []
     refused: list[UnsupportedImage] = []
     radiographs = [series for series in study.series if series.modality in PROJECTION_MODALITIES]
-    volumes = sorted((series for series in study.series if series.modality == "CT"), key=lambda series: -len(series.instances))
+    volumes = sorted((series for series in study.series if series.modality == "CT"), key=lambda series: -len(series.frames))
     for series in [*radiographs, *volumes]:
         if series.modality == "CT" and any(isinstance(read, image.Volume) for read in images):
             break
