@@ -111,6 +111,7 @@ class Encoder:
             pixel_values=self._patches(seen),
             segmenter_pixels=self._segmenter_pixels(seen) if segmented else None,
             masks=torch.from_numpy(self._covered(seen, marked, self.side)) if segmented else None,
+            mask_labels=torch.tensor([LABELS.index(label) for label in marked]) if segmented else None,
             coverage=self._coverage(seen) if weights.coverage else None,
             name=case.name,
         )

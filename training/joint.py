@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ from torch.nn import functional
 from ai_engine.model.config import ModelConfig
 from ai_engine.model.unified import UnifiedModel
 from training.examples import Pictures
-from training.losses import coverage_loss, dice_loss, mask_cross_entropy, quality_loss, token_loss
+from training.losses import coverage_loss, dice_loss, mask_cross_entropy, prompt_loss, quality_loss, token_loss
 from training.packing import IGNORED, Row, Tensors
 from training.parts import LABELS, PARTS, POSITIVE
 from training.stages import Stage, Weights
@@ -36,12 +36,18 @@ class Scaffold(nn.Module):
 
 @dataclass(frozen=True, eq=False)
 class Targets(Tensors):
-    """What the segmentation half needs of a row once the ``[SEG]`` states are known: states [K, H] and the row's image and mask tensors."""
+    """What the segmentation half needs of a row once the ``[SEG]`` states [K, H] are known; the rest is the row's."""
 
     states: Tensor
     segmenter_pixels: Tensor
     masks: Tensor
     mask_images: Tensor
+    mask_labels: Tensor
+
+    @classmethod
+    def of(cls, row: Row, states: Tensor) -> Targets:
+        """What a row has for its states."""
+        return cls(states, row.segmenter_pixels, row.masks, row.mask_images, row.mask_labels)
 
 
 def total(losses: Losses, weights: Weights) -> Tensor:
@@ -89,14 +95,19 @@ class Learner(nn.Module):
                     lambda gradient: self._note("seg_token_gradient", gradient[row.mask_places[:, 0], row.mask_places[:, 1]])
                 )
                 states.register_hook(lambda gradient: self._note("seg_mask_gradient", gradient))
-            losses |= self._mask_losses(Targets(states, row.segmenter_pixels, row.masks, row.mask_images), stage)
+            losses |= self._mask_losses(Targets.of(row, states), stage)
         return losses
 
     def _mask_losses(self, targets: Targets, stage: Stage) -> Losses:
         """The segmentation half: ``[SEG]`` states -> projector -> SAM 2 -> losses against the masks."""
         prompts = stage.scaled(self.model.project(stage.scaled(targets.states, "seg_state")), "projector_out")
-        features = self.model.encode_image(targets.segmenter_pixels.float())
-        return compared(*self.model.decode_masks(features, prompts, targets.mask_images), targets.masks, stage.weights)
+        losses: Losses = {}
+        if stage.weights.prompt:
+            losses["prompt"] = prompt_loss(prompts, self.scaffold.prompts(targets.mask_labels).detach())
+        if stage.weights.dice or stage.weights.mask_cross_entropy:
+            features = self.model.encode_image(targets.segmenter_pixels.float())
+            losses |= compared(*self.model.decode_masks(features, prompts, targets.mask_images), targets.masks, stage.weights)
+        return losses
 
     def _picture_losses(self, pictures: Pictures, stage: Stage) -> Losses:
         """Without the language model: coverage through vision tower and aligner, masks from a learned prompt of each label."""
@@ -149,4 +160,4 @@ def cached(model: UnifiedModel, row: Row) -> Targets:
     with torch.no_grad():
         hidden = model(row.input_ids, row.position_ids, row.pixel_values).hidden
     states = hidden[row.mask_places[:, 0], row.mask_places[:, 1]].float()
-    return Targets(states, row.segmenter_pixels.half(), row.masks.half(), row.mask_images)
+    return replace(Targets.of(row, states), segmenter_pixels=row.segmenter_pixels.half(), masks=row.masks.half())

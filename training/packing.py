@@ -88,6 +88,7 @@ class Sample:
         masks: [k, M, M] one mask per ``[SEG]``, 0 to 1, in the order of the text; None where masks are not learned.
         coverage: [image tokens, parts] what share of each image token each part covers, for the auxiliary loss.
         name: which case it comes from.
+        mask_labels: [k] what each mask is of, a number that the caller knows the meaning of; None where masks are not learned.
     """
 
     input_ids: Tensor
@@ -98,6 +99,7 @@ class Sample:
     masks: Tensor | None = None
     coverage: Tensor | None = None
     name: str = ""
+    mask_labels: Tensor | None = None
 
     @property
     def whole(self) -> bool:
@@ -129,6 +131,7 @@ class Row(Tensors):
         masks: [K, M, M].
         mask_places: [K, 2] (row of the batch, token) of the ``[SEG]`` that mask k belongs to.
         mask_images: [K] which of the N segmenter images mask k lies on.
+        mask_labels: [K].
         coverage: [image tokens, parts] or None.
         names: the samples in order.
     """
@@ -141,6 +144,7 @@ class Row(Tensors):
     masks: Tensor
     mask_places: Tensor
     mask_images: Tensor
+    mask_labels: Tensor
     coverage: Tensor | None
     names: tuple[str, ...]
 
@@ -155,17 +159,19 @@ def join(samples: Sequence[Sample], seg_token: int) -> Row:
     images: list[int] = []
     pixels: list[Tensor] = []
     masks: list[Tensor] = []
+    labelled: list[Tensor] = []
     start = 0
     for sample in samples:
         if sample.masks is not None:
             at = torch.nonzero(sample.input_ids == seg_token).flatten().tolist()
             if len(at) != len(sample.masks):
                 raise ValueError(f"Sample {sample.name!r} has {len(at)} [SEG] tokens and {len(sample.masks)} masks.")
-            if at and sample.segmenter_pixels is not None:
+            if at and sample.segmenter_pixels is not None and sample.mask_labels is not None:
                 places += [start + token for token in at]
                 images += [len(pixels)] * len(at)
                 pixels.append(sample.segmenter_pixels)
                 masks.append(sample.masks)
+                labelled.append(sample.mask_labels)
         start += len(sample.input_ids)
     labels = [sample.labels.clone() for sample in samples]
     for label in labels:
@@ -182,6 +188,7 @@ def join(samples: Sequence[Sample], seg_token: int) -> Row:
         masks=torch.cat(masks) if masks else torch.zeros(0, 1, 1),
         mask_places=places_2d,
         mask_images=torch.tensor(images, dtype=torch.long),
+        mask_labels=torch.cat(labelled) if labelled else torch.zeros(0, dtype=torch.long),
         coverage=_cat([sample.coverage for sample in seen]),
         names=tuple(sample.name for sample in samples),
     )

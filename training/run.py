@@ -33,7 +33,7 @@ from training.stages import Config, Part, Stage, freeze, optimizer
 from training.stream import Material, Stream
 
 WEIGHTS, SCAFFOLD = "weights", "scaffold.safetensors"
-FIGURES = ("total", "token", "dice", "mask_cross_entropy", "quality", "coverage", "seg_token_gradient", "seg_mask_gradient")
+FIGURES = ("total", "token", "dice", "mask_cross_entropy", "quality", "prompt", "coverage", "seg_token_gradient", "seg_mask_gradient")
 """What is logged of a step: losses, and the gradient norms of :class:`training.joint.Learner`."""
 _PRECISION = {"bfloat16": "bf16", "float32": "no"}
 

@@ -50,6 +50,7 @@ class Weights(Checked):
     dice: float = Field(2.0, ge=0)
     mask_cross_entropy: float = Field(1.0, ge=0)
     quality: float = Field(0.0, ge=0)
+    prompt: float = Field(0.0, ge=0)
     coverage: float = Field(0.0, ge=0)
 
     def of(self, name: str) -> float:
@@ -60,7 +61,7 @@ class Weights(Checked):
     @property
     def masks(self) -> bool:
         """Whether masks are learned."""
-        return self.dice > 0 or self.mask_cross_entropy > 0
+        return self.dice > 0 or self.mask_cross_entropy > 0 or self.prompt > 0
 
 
 class Stage(Checked):
@@ -105,13 +106,17 @@ class Stage(Checked):
             raise ValueError(f"Stage {self.name!r} trains nothing: name at least one part in learning_rates.")
         if masked and not self.weights.masks:
             raise ValueError(
-                f"Stage {self.name!r} trains {sorted(masked)} without a mask loss: set weights.dice or weights.mask_cross_entropy."
+                f"Stage {self.name!r} trains {sorted(masked)} without a mask loss: "
+                "set weights.dice, weights.mask_cross_entropy or weights.prompt."
             )
         if self.steps is None and self.epochs is None and self.minutes is None:
             raise ValueError(f"Stage {self.name!r} has no end: set steps, epochs or minutes.")
-        if self.images and (self.weights.token or self.cached_rows or {"language", "projector"} & set(self.learning_rates)):
+        if self.images and (
+            self.weights.token or self.weights.prompt or self.cached_rows or {"language", "projector"} & set(self.learning_rates)
+        ):
             raise ValueError(
-                f"Stage {self.name!r} has pictures without text: set weights.token and cached_rows to 0, freeze language and projector."
+                f"Stage {self.name!r} has pictures without text: "
+                "set weights.token, weights.prompt and cached_rows to 0, freeze language and projector."
             )
         if self.images and not self.weights.masks and not self.weights.coverage:
             raise ValueError(f"Stage {self.name!r} has pictures without text and no loss for them: set weights.coverage or weights.dice.")

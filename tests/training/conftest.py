@@ -56,6 +56,7 @@ def make_sample(model: UnifiedModel, language: Language) -> Callable[..., Sample
             (torch.rand(marks, 32, 32, generator=drawn) > 0.7).float(),
             torch.rand(TINY.visual_tokens, len(PARTS), generator=drawn) if image else None,
             answer,
+            torch.arange(marks),
         )
 
     return make

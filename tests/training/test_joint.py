@@ -172,3 +172,21 @@ def test_of_what_is_not_there_only_that_its_mask_is_worth_nothing_is_learned() -
     assert torch.equal(both["mask_cross_entropy"], alone["mask_cross_entropy"])
     assert both["quality"] == pytest.approx(0.125)  # the IoU of the first is 0.5, as expected; that of the second 0, not 0.5
     assert set(compared(logits[1:], torch.tensor([0.5]), masks[1:], weights)) == {"quality"}
+
+
+def test_a_projector_learns_the_prompts_of_the_labels_without_a_mask(
+    model: UnifiedModel, language: Language, learner: Learner, make_sample: Callable[..., Sample]
+) -> None:
+    known = cached(model, join([make_sample(text, seed) for seed, text in enumerate(MIXED)], language.seg))
+    wanted = stage({"projector": 1e-2}, weights=Weights(token=0, dice=0, mask_cross_entropy=0, prompt=1))
+    descent = torch.optim.Adam(model.seg_projector.parameters(), 1e-2)
+    told = []
+    for _ in range(60):
+        losses = learner(known, wanted)
+        assert set(losses) == {"prompt"}
+        told.append(losses["prompt"].item())
+        descent.zero_grad()
+        losses["prompt"].backward()
+        descent.step()
+    assert told[-1] < 0.1 * told[0]
+    assert learner.scaffold.prompts.weight.grad is None

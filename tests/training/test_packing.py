@@ -22,6 +22,7 @@ def seen(ids: list[int], masks: int, name: str) -> Sample:
         torch.stack([torch.full((4, 4), 10.0 * len(ids) + index) for index in range(masks)]) if masks else torch.zeros(0, 4, 4),
         torch.zeros(1, 3),
         name,
+        len(ids) + torch.arange(masks),
     )
 
 
@@ -65,6 +66,7 @@ def test_mask_rows_follow_their_seg_tokens_in_a_mixed_row() -> None:
     assert (row.input_ids[0, row.mask_places[:, 1]] == SEG).all()
     assert row.masks[:, 0, 0].tolist() == [40.0, 41.0, 50.0]
     assert row.segmenter_pixels[row.mask_images, 0, 0, 0].tolist() == [4.0, 4.0, 5.0]
+    assert row.mask_labels.tolist() == [4, 5, 5]
     assert row.pixel_values is not None
     assert row.pixel_values.shape == (12, 6)
     assert row.position_ids[0, 0].tolist() == [0, 1, 2, 0, 1, 2, 3, 0, 1, 0, 1, 2, 3, 4]
