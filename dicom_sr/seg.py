@@ -2,7 +2,12 @@
 
 It is BINARY, one bit a pixel. Where Rows x Columns is no multiple of 16, frames of bits end inside a byte (or the last in the
 middle of a word), which OHIF's reader refuses or shifts and archives cannot cut into frames; there it is FRACTIONAL with a
-byte a pixel and no value but 0 and 1, which says the same and is read alike.
+byte a pixel and no value but 0 and 1, which says the same and is read alike. For a destination that wants it, and where no two
+segments share a pixel, it is LABELMAP: a byte a pixel with the number of its segment.
+
+highdicom lays out a Segmentation well and is slow to fill it: it wants all masks as one array of slices x rows x columns x
+segments, nearly all of it empty. So it is given images of one pixel that say which segment shows on which slice
+(:mod:`dicom_sr.layout`), and the pixels are packed from the masks in their boxes (:mod:`dicom_sr.planes`).
 
 A radiograph has no frame of reference, and without one OHIF, dcmqi and DCMTK do not open its segmentation. It gets a
 plain frame of its own: a UID made from the image's UID, so that it can never be laid over another image, origin 0\\0\\0,
@@ -13,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -22,9 +26,12 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from dicom_sr.codes import CATEGORY_CODES, to_dicom
-from dicom_sr.identity import MANUFACTURER, Maker, changed, derive_uid, tracking_identifier, without_identity
-from radiology.finding import Finding, Region
-from radiology.image import VOLUME_MODALITIES, projection_spacing
+from dicom_sr.identity import MANUFACTURER, Maker, derive_uid, tracking_identifier, without_identity
+from dicom_sr.layout import name_sources, stand_ins
+from dicom_sr.planes import any_overlap, bit_planes, byte_planes, label_planes, shown
+from radiology.finding import Finding, Presence, Region
+from radiology.frame import Frame
+from radiology.image import VOLUME_MODALITIES
 from radiology.study import Series, Study
 from radiology.terms import SIDE_CODES, TERMS
 
@@ -48,9 +55,17 @@ class Source:
     places: tuple[tuple[str, Finding, Region], ...]
 
     @property
+    def frames(self) -> tuple[Frame, ...]:
+        """Those slices."""
+        return self.series.frames[self.first : self.stop]
+
+    @property
     def uid(self) -> str:
-        """What is segmented: the UID of the cross-sectional series, or of the one radiograph."""
-        return self.series.series_uid if self.series.modality in VOLUME_MODALITIES else self.series.instance_uids[self.first]
+        """What is segmented: the UID of the cross-sectional series, or of the one radiograph with its frame if it has several."""
+        if self.series.modality in VOLUME_MODALITIES:
+            return self.series.series_uid
+        (frame,) = self.frames
+        return frame.uid if frame.number is None else f"{frame.uid} frame {frame.number}"
 
 
 def sources(study: Study, findings: tuple[Finding, ...]) -> Iterator[Source]:
@@ -65,7 +80,7 @@ def sources(study: Study, findings: tuple[Finding, ...]) -> Iterator[Source]:
         if series.modality in VOLUME_MODALITIES:
             groups = [places]
         else:
-            groups = [[place for place in places if place[2].box.start[0] == index] for index in range(len(series.instances))]
+            groups = [[place for place in places if place[2].box.start[0] == index] for index in range(len(series.frames))]
         for group in groups:
             if group:
                 first = min(region.box.start[0] for *_, region in group)
@@ -73,34 +88,65 @@ def sources(study: Study, findings: tuple[Finding, ...]) -> Iterator[Source]:
                 yield Source(series, first, stop, tuple(group))
 
 
-def build(source: Source, series_number: int, maker: Maker) -> hd.seg.Segmentation:
-    """Return the Segmentation of one source; frames without any marked pixel are left out."""
-    headers = source.series.instances[source.first : source.stop]
-    images = [_placed(header, source.series) for header in headers]
-    rows, columns = int(headers[0].Rows), int(headers[0].Columns)
-    masks = np.zeros((len(headers), rows, columns, len(source.places)), np.uint8)
-    for index, (*_, region) in enumerate(source.places):
-        slices, in_rows, in_columns = region.box.slices
-        masks[slices.start - source.first : slices.stop - source.first, in_rows, in_columns, index] = np.asarray(region.mask)
+def build(source: Source, series_number: int, maker: Maker, label_map: bool = False) -> hd.seg.Segmentation:
+    """Return the Segmentation of one source; frames without any marked pixel are left out.
+
+    ``label_map``: as LABELMAP where no two of its segments share a pixel, which one cannot say.
+    """
+    regions = [region for *_, region in source.places]
+    images = stand_ins(source.series, source.first, source.stop)
+    header = source.frames[0].header
+    rows, columns = int(header.Rows), int(header.Columns)
+    overlap = any_overlap(regions)
+    kind = _kind(rows, columns, label_map and not overlap)
+    is_label_map = kind is SegmentationTypeValues.LABELMAP
+    visible = shown(regions, source.first, source.stop)
     segmentation = hd.seg.Segmentation(
         source_images=[without_identity(images[0]), *images[1:]],
-        pixel_array=masks,
-        segmentation_type=SegmentationTypeValues.BINARY if rows * columns % 16 == 0 else SegmentationTypeValues.FRACTIONAL,
+        pixel_array=visible.any(axis=-1).astype(np.uint8) if is_label_map else visible,
+        segmentation_type=kind,
         fractional_type=SegmentationFractionalTypeValues.OCCUPANCY,
         max_fractional_value=1,
         segment_descriptions=[_segment(number, *place, maker) for number, place in enumerate(source.places, 1)],
         content_label="AI_SEGMENTATION",
         content_description="AI segmentation, not verified",
         content_creator_name="",
-        **maker.attributes(f"SEG {source.uid}", series_number, "AI segmentation - research, not verified, not for diagnosis"),
+        **maker.attributes(
+            f"SEG {source.uid}{' LABELMAP' * is_label_map}", series_number, "AI segmentation - research, not verified, not for diagnosis"
+        ),
     )
+    slices = [source.first + place for place in name_sources(segmentation, source.frames)]
+    segmentation.Rows, segmentation.Columns = rows, columns
+    segmentation.SegmentsOverlap = "YES" if overlap else "NO"
+    if is_label_map:
+        segmentation.PixelData = label_planes(regions, slices, rows, columns)
+    else:
+        places = list(zip(_segment_of_each_frame(segmentation), slices, strict=True))
+        pack = bit_planes if kind is SegmentationTypeValues.BINARY else byte_planes
+        segmentation.PixelData = pack(regions, places, rows, columns)
     maker.stamp(segmentation)
     _name_dimensions(segmentation)
     return segmentation
 
 
+def _kind(rows: int, columns: int, label_map: bool) -> SegmentationTypeValues:
+    if label_map:
+        return SegmentationTypeValues.LABELMAP
+    return SegmentationTypeValues.BINARY if rows * columns % 16 == 0 else SegmentationTypeValues.FRACTIONAL
+
+
+def _segment_of_each_frame(segmentation: Dataset) -> list[int]:
+    """Which segment each frame shows, from 0; highdicom says it once for all frames where there is only one."""
+    (shared,) = segmentation.SharedFunctionalGroupsSequence
+    return [
+        int((frame if "SegmentIdentificationSequence" in frame else shared).SegmentIdentificationSequence[0].ReferencedSegmentNumber) - 1
+        for frame in segmentation.PerFrameFunctionalGroupsSequence
+    ]
+
+
 def _segment(number: int, identifier: str, finding: Finding, region: Region, maker: Maker) -> SegmentDescription:
-    term = TERMS.get(finding.name)
+    # Where something is not, nothing of that kind is drawn; there and where no term fits, the segment is a part of the image.
+    term = None if finding.presence is Presence.ABSENT else TERMS.get(finding.name)
     side = to_dicom(SIDE_CODES[finding.side]) if finding.side else None
     model = maker.report.model
     if term is None:
@@ -108,11 +154,13 @@ def _segment(number: int, identifier: str, finding: Finding, region: Region, mak
         label = " ".join(finding.sentence.replace("\\", " ").split())[:64]
     else:
         label = f"{side.meaning} {term.name}" if side else term.name.capitalize()
+        if finding.presence is Presence.UNDETERMINED:
+            label = f"Possible {label[0].lower()}{label[1:]}"
     segment = SegmentDescription(
         segment_number=number,
         segment_label=label,
         segmented_property_category=CATEGORY_CODES[term.kind if term else ""],
-        segmented_property_type=to_dicom(term.code) if term else codes.SCT.Tissue,
+        segmented_property_type=to_dicom(term.code) if term else codes.DCM.ImageRegion,
         algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=hd.AlgorithmIdentificationSequence(
             name=model.name, family=codes.DCM.ArtificialIntelligence, version=model.version, source=MANUFACTURER
@@ -132,33 +180,6 @@ def _segment(number: int, identifier: str, finding: Finding, region: Region, mak
         else:
             segment.SegmentedPropertyTypeCodeSequence[0].SegmentedPropertyTypeModifierCodeSequence = modifier
     return segment
-
-
-def _placed(header: Dataset, series: Series) -> Dataset:
-    """Return the header with a frame of reference, made up where it has none (see the module)."""
-    added: dict[str, Any] = {}
-    if series.modality in VOLUME_MODALITIES:
-        if not header.get("FrameOfReferenceUID"):
-            added["FrameOfReferenceUID"] = derive_uid("frame of reference", series.series_uid)
-    elif not all(header.get(keyword) for keyword in ("FrameOfReferenceUID", "ImagePositionPatient", "ImageOrientationPatient")):
-        added = {
-            "FrameOfReferenceUID": derive_uid("frame of reference", str(header.SOPInstanceUID)),
-            "PositionReferenceIndicator": "",
-            "ImagePositionPatient": [0, 0, 0],
-            "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
-            "PixelSpacing": list(projection_spacing(header) or (1.0, 1.0)),
-        }
-    if not header.get("SliceThickness"):
-        added["SliceThickness"] = _slice_distance_mm(series)
-    return changed(header, added) if added else header
-
-
-def _slice_distance_mm(series: Series) -> float:
-    """Distance of the first two slices; 1 where there is only one, as readers of a Segmentation want a thickness."""
-    if series.modality not in VOLUME_MODALITIES or len(series.instances) == 1:
-        return 1.0
-    first, second = (np.asarray(header.ImagePositionPatient, float) for header in series.instances[:2])
-    return round(float(np.linalg.norm(second - first)), 6)
 
 
 def _name_dimensions(segmentation: hd.seg.Segmentation) -> None:
