@@ -10,7 +10,6 @@ from fastapi import Path
 from pydantic import BaseModel, Field
 
 from connector.ledger import Transition
-from dicom_sr.sr import key_slice
 from radiology.finding import Finding, Presence, Region, Side
 from radiology.jobs import Job, JobState
 from radiology.report import Report
@@ -121,7 +120,7 @@ class Place(BaseModel):
         frames = study.find_series(region.series_uid).frames
         return cls(
             series_uid=region.series_uid,
-            instance_uid=frames[key_slice(region)].uid,
+            instance_uid=frames[region.key_slice].uid,
             start=region.box.start,
             stop=region.box.stop,
             score=region.score,

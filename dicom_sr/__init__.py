@@ -1,10 +1,12 @@
-"""Report <-> DICOM objects: Structured Report and Segmentation. No network, no torch.
+"""Report <-> DICOM objects: Structured Reports and Segmentations. No network, no torch.
 
-``write(study, report)`` gives the objects, ``read(instances, study)`` the report back, and ``is_ours`` tells our objects from others.
+``write(study, report)`` gives the objects, ``read(instances, study)`` the report in force back, ``history`` every version that
+there was; ``revise`` makes the next version from a radiologist's verdicts and ``reject`` takes results back. ``is_ours`` tells our
+objects from others.
 """
 
-from dicom_sr.identity import is_ours, with_tracking_uids
-from dicom_sr.read import read
+from dicom_sr.identity import as_written, is_ours
+from dicom_sr.versions import State, Version, current, history, read
 from dicom_sr.write import write
 
-__all__ = ["is_ours", "read", "with_tracking_uids", "write"]
+__all__ = ["State", "Version", "as_written", "current", "history", "is_ours", "read", "write"]

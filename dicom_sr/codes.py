@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code as DicomCode
 
 from radiology.finding import Presence, Side
+from radiology.measurement import Quantity
 from radiology.terms import SIDE_CODES, TERMS, Code, Term
 
 PRESENCE = DicomCode("705057003", "SCT", "Presence")
@@ -14,6 +16,11 @@ GEOMETRIC_PURPOSE = DicomCode("75958009", "SCT", "Bounded by")
 """CID 219 Geometry Graphical Representation."""
 QUALITATIVE_EVALUATIONS = DicomCode("C0034375", "UMLS", "Qualitative Evaluations")
 LATERALITY = DicomCode("272741003", "SCT", "Laterality")
+VERDICT = DicomCode("110007", "DCM", "Report Verification")
+FAILED = DicomCode("111024", "DCM", "Failed Analyses")
+
+LOCAL_SCHEME = CodingSchemeIdentificationItem("99SIGHTLINE", name="Sightline", responsible_organization="Sightline")
+"""Our own scheme (PS3.16 8.2), for what no published scheme that we could check has a code for."""
 
 PRESENCE_CODES: dict[Presence, DicomCode] = {
     Presence.PRESENT: DicomCode("52101004", "SCT", "Present"),
@@ -34,9 +41,27 @@ CATEGORY_CODES: dict[str, DicomCode] = {
     "structure": codes.SCT.AnatomicalStructure,
     "finding": codes.SCT.MorphologicallyAbnormalStructure,
     "device": codes.SCT.PhysicalObject,
-    "": codes.SCT.Tissue,
+    "": codes.SCT.SpatialAndRelationalConcept,
 }
 """CID 7150 Segmentation Property Categories, by the kind of a term; the last where a sentence has no term."""
+
+
+QUANTITY_CODES: dict[Quantity, DicomCode] = {
+    Quantity.AREA: codes.SCT.Area,
+    Quantity.VOLUME: codes.SCT.Volume,
+    Quantity.LONG_AXIS: codes.SCT.LongAxis,
+    Quantity.SHORT_AXIS: codes.SCT.ShortAxis,
+    Quantity.CARDIOTHORACIC_RATIO: DicomCode("CTR", "99SIGHTLINE", "Cardiothoracic ratio"),
+}
+"""CID 7469 Generic Intensity and Size Measurements, and the one of ours."""
+
+UNIT_CODES: dict[str, DicomCode] = {
+    "mm": codes.UCUM.Millimeter,
+    "mm2": codes.UCUM.SquareMillimeter,
+    "cm3": codes.UCUM.CubicCentimeter,
+    "1": codes.UCUM.NoUnits,
+}
+"""Units of radiology.measurement.UNITS."""
 
 
 def to_dicom(code: Code) -> DicomCode:
@@ -54,11 +79,16 @@ def find_side(code: Dataset) -> Side | None:
     return next((side for side, value in SIDE_CODES.items() if means(code, to_dicom(value))), None)
 
 
-def find_presence(code: Dataset) -> Presence:
-    """Return the presence with this code item; undetermined where it is none of ours."""
-    return next((presence for presence, value in PRESENCE_CODES.items() if means(code, value)), Presence.UNDETERMINED)
+def find_presence(code: Dataset) -> Presence | None:
+    """Return the presence with this code item, or None."""
+    return next((presence for presence, value in PRESENCE_CODES.items() if means(code, value)), None)
 
 
 def means(code: Dataset, concept: DicomCode) -> bool:
     """Whether a code item is this concept; meanings are for people and do not count."""
     return (str(code.CodeValue), str(code.CodingSchemeDesignator)) == (concept.value, concept.scheme_designator)
+
+
+def find_schemes(item: Dataset) -> set[str]:
+    """Return the coding schemes used by an item of content and all below it."""
+    return {str(element.value) for element in item.iterall() if element.keyword == "CodingSchemeDesignator"}

@@ -1,99 +1,95 @@
-"""DICOM objects back to the report."""
+"""DICOM objects back to the report: one version of one reading."""
 
 from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from itertools import groupby
 
 import highdicom as hd
 import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.sr.coding import Code
-from pydicom.uid import Comprehensive3DSRStorage, SegmentationStorage
-from pydicom.valuerep import DT
 
 from dicom_sr.codes import (
+    FAILED,
     LATERALITY,
     PRESENCE,
     QUALITATIVE_EVALUATIONS,
+    VERDICT,
     find_presence,
     find_side,
     find_term,
-    means,
 )
-from dicom_sr.identity import MANUFACTURER, is_ours
-from dicom_sr.sr import CONFIGURATION_PARAMETER, WEIGHTS_PARAMETER
-from radiology.errors import StudyError
-from radiology.finding import Box, Finding, Region
+from dicom_sr.content import child, children, contained, image_uid, moment, number, observer, slice_of, texts
+from dicom_sr.document import CONFIGURATION_PARAMETER, WEIGHTS_PARAMETER
+from dicom_sr.identity import from_percent, kind_of, own_equipment
+from dicom_sr.kinds import FAILURE, MEASUREMENTS, SEGMENTATION
+from dicom_sr.measurements import read_measurements
+from radiology.finding import Box, Finding, Presence, Region
+from radiology.frame import Frame
+from radiology.judgement import Judged, Judgement, Rejection
 from radiology.report import ModelIdentity, Report
-from radiology.study import Study
+from radiology.study import Series, Study
 
 _IDENTIFIER = re.compile(r"Finding (\d+)(?:, place (\d+))?")
 
 
-def read(instances: Sequence[Dataset], study: Study) -> Report:
-    """Read our own report back.
+def read_report(document: Dataset, others: Sequence[Dataset], study: Study) -> Report:
+    """Read one version back.
 
     Args:
-        instances: SR and SEG of the study, as ``write`` made them; other objects are passed over. Of several reports the
-            newest by the start of the reading is taken.
-        study: the study they are about; headers suffice.
-
-    Returns:
-        The report; equal to ``with_tracking_uids(report)`` of the report that was written.
+        document: its findings, or the failure.
+        others: its other objects: Segmentations and measurements.
+        study: the study that it is about; headers suffice.
 
     Raises:
-        StudyError: none of the instances is a report of ours, or it does not fit the study.
+        AttributeError, IndexError, KeyError, TypeError, ValueError, StudyError: whatever a damaged object may lack.
     """
-    ours = [instance for instance in instances if is_ours(instance) and str(instance.StudyInstanceUID) == study.study_uid]
-    reports = [instance for instance in ours if instance.SOPClassUID == Comprehensive3DSRStorage]
-    if not reports:
-        raise StudyError(f"Study {study.study_uid} has no report of ours; send the study again to have it read.")
-    try:
-        document = max(reports, key=_started)
-        masks = _Masks([instance for instance in ours if instance.SOPClassUID == SegmentationStorage])
-        return _report(document, study, masks)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # whatever a damaged object may lack
-        raise StudyError(f"The report on study {study.study_uid} in the archive is damaged ({error}); read the study again.") from error
-
-
-def _report(document: Dataset, study: Study, masks: _Masks) -> Report:
-    evaluations = _child(document, QUALITATIVE_EVALUATIONS)
-    return Report(
+    evaluations = child(document, QUALITATIVE_EVALUATIONS)
+    masks = _Masks([other for other in others if kind_of(other) is SEGMENTATION])
+    report = Report(
         study_uid=study.study_uid,
         findings=_findings(document, study, masks),
-        impression=next((str(item.TextValue) for item in _children(evaluations, codes.DCM.Impression)), ""),
-        model=_model(_child(evaluations, codes.DCM.CADProcessingAndFindingsSummary)),
-        started=_started(document),
+        impression=next(iter(texts(evaluations, codes.DCM.Impression)), ""),
+        model=_model(child(evaluations, codes.DCM.CADProcessingAndFindingsSummary)),
+        started=moment(own_equipment(document).ContributionDateTime),
         instance_uids=tuple(
             sorted(
-                _image_uid(image)
-                for group in _children(_child(document, codes.DCM.ImageLibrary), codes.DCM.ImageLibraryGroup)
+                image_uid(image)
+                for group in contained(document, codes.DCM.ImageLibrary)
                 for image in group.ContentSequence
                 if image.ValueType == "IMAGE"
             )
         ),
-        withheld=tuple(str(item.TextValue) for item in _children(evaluations, codes.DCM.RejectedForQualityReasons)),
+        withheld=texts(evaluations, codes.DCM.RejectedForQualityReasons),
+        failures=texts(evaluations, FAILED),
+        is_read=kind_of(document) is not FAILURE,
+        rejected=tuple(_rejection(item) for item in children(evaluations, codes.DCM.RejectedForPatientSafetyReasons)),
+    )
+    measurements = {
+        uid: found for other in others if kind_of(other) is MEASUREMENTS for uid, found in read_measurements(other, study).items()
+    }
+    return replace(
+        report,
+        findings=tuple(
+            replace(
+                finding,
+                regions=tuple(replace(region, measurements=measurements.get(region.tracking_uid, ())) for region in finding.regions),
+            )
+            for finding in report.findings
+        ),
     )
 
 
-def _started(document: Dataset) -> datetime:
-    """The start of the reading with its time zone, which the item for our own equipment keeps."""
-    item = next(item for item in document.ContributingEquipmentSequence if item.get("Manufacturer") == MANUFACTURER)
-    moment = DT(item.ContributionDateTime)
-    return datetime.combine(moment.date(), moment.timetz())
-
-
 def _model(summary: Dataset) -> ModelIdentity:
-    parameters = [str(item.TextValue) for item in _children(summary, codes.DCM.AlgorithmParameters)]
+    parameters = texts(summary, codes.DCM.AlgorithmParameters)
     return ModelIdentity(
-        name=str(_child(summary, codes.DCM.AlgorithmName).TextValue),
-        version=str(_child(summary, codes.DCM.AlgorithmVersion).TextValue),
+        name=str(child(summary, codes.DCM.AlgorithmName).TextValue),
+        version=str(child(summary, codes.DCM.AlgorithmVersion).TextValue),
         weights_hash=next(text.removeprefix(WEIGHTS_PARAMETER) for text in parameters if text.startswith(WEIGHTS_PARAMETER)),
         configuration=next(
             (text.removeprefix(CONFIGURATION_PARAMETER) for text in parameters if text.startswith(CONFIGURATION_PARAMETER)), ""
@@ -105,60 +101,81 @@ def _findings(document: Dataset, study: Study, masks: _Masks) -> tuple[Finding, 
     """Sentences in the order of their numbers; groups with the same number are places of one sentence."""
     sentences: dict[int, Finding] = {}
     regions: dict[int, dict[int, Region]] = defaultdict(dict)
-    for item in [*_containers(document, codes.DCM.ImagingMeasurements), *_containers(document, QUALITATIVE_EVALUATIONS)]:
-        identifier = next((str(child.TextValue) for child in _children(item, codes.DCM.TrackingIdentifier)), "")
-        numbers = _IDENTIFIER.fullmatch(identifier)
-        if numbers is None:
+    for item in [*contained(document, codes.DCM.ImagingMeasurements), *contained(document, QUALITATIVE_EVALUATIONS)]:
+        sentence, place = _numbers(item)
+        if not sentence or not children(item, codes.DCM.Comment):
             continue
-        sentences[int(numbers[1])] = _sentence(item)
-        if numbers[2]:
-            regions[int(numbers[1])][int(numbers[2])] = _region(item, study, masks)
+        sentences[sentence] = _sentence(item, sentence)
+        if place:
+            regions[sentence][place] = _region(item, study, masks)
     return tuple(
         replace(sentences[number], regions=tuple(regions[number][place] for place in sorted(regions[number])))
         for number in sorted(sentences)
     )
 
 
-def _sentence(item: Dataset) -> Finding:
+def _numbers(item: Dataset) -> tuple[int, int]:
+    """Number of the sentence and of its place; 0 where there is none."""
+    found = _IDENTIFIER.fullmatch(next(iter(texts(item, codes.DCM.TrackingIdentifier)), ""))
+    return (int(found[1]), int(found[2] or 0)) if found else (0, 0)
+
+
+def _sentence(item: Dataset, number_: int) -> Finding:
     """The finding of a TID 1410 group, or of a coded statement without a place; its regions are left out."""
-    comment = _child(item, codes.DCM.Comment)
-    stated = [child.ConceptCodeSequence[0] for child in _children(item, codes.DCM.Finding)] or [item.ConceptNameCodeSequence[0]]
-    term = find_term(stated[0])
-    values = [item, *_children(item, PRESENCE)]
+    comment = child(item, codes.DCM.Comment)
     sides = [
-        *_children(item, LATERALITY),
-        *(side for site in _children(item, codes.SCT.FindingSite) for side in _children(site, LATERALITY)),
+        *children(item, LATERALITY),
+        *(side for site in children(item, codes.SCT.FindingSite) for side in children(site, LATERALITY)),
     ]
+    name, presence = _statement(item)
     return Finding(
-        name=term.name if term else "",
+        name=name,
         sentence=str(comment.TextValue),
-        presence=next(find_presence(value.ConceptCodeSequence[0]) for value in values if "ConceptCodeSequence" in value),
+        presence=presence,
         side=next((find_side(side.ConceptCodeSequence[0]) for side in sides), None),
-        confidence=_number(comment, codes.DCM.CertaintyOfFinding),
-        flags=tuple(str(child.TextValue) for child in _children(item, codes.DCM.StatementModifier)),
+        confidence=from_percent(number(comment, codes.DCM.CertaintyOfFinding)),
+        flags=texts(item, codes.DCM.StatementModifier),
+        number=number_,
+        judged=next((_judged(verdict) for verdict in children(comment, VERDICT)), None),
     )
 
 
+def _statement(item: Dataset) -> tuple[str, Presence]:
+    """What is stated of which term: ``Finding`` with its presence, or an evaluation that is named by the term itself."""
+    for evaluation in (item, *item.ContentSequence):
+        if "ConceptCodeSequence" in evaluation and (presence := find_presence(evaluation.ConceptCodeSequence[0])):
+            named = [found.ConceptCodeSequence[0] for found in children(item, codes.DCM.Finding)] or [evaluation.ConceptNameCodeSequence[0]]
+            term = find_term(named[0])
+            return (term.name if term else ""), presence
+    raise KeyError(f"no content item '{PRESENCE.meaning}'")
+
+
+def _judged(item: Dataset) -> Judged:
+    return Judged(Judgement(item.TextValue), observer(item), moment(item.ObservationDateTime))
+
+
+def _rejection(item: Dataset) -> Rejection:
+    return Rejection(_numbers(item)[0], str(item.TextValue), observer(item), moment(item.ObservationDateTime))
+
+
 def _region(group: Dataset, study: Study, masks: _Masks) -> Region:
-    outline = _child(group, codes.DCM.ImageRegion)
-    comment = _child(group, codes.DCM.Comment)
-    key_uid = _image_uid(outline.ContentSequence[0])
-    series = next(series for series in study.series if key_uid in series.instance_uids)
-    extent = [_image_uid(image) for image in _children(comment, codes.DCM.SourceOfMeasurement)] or [key_uid, key_uid]
-    first, last = (series.instance_uids.index(uid) for uid in extent)
+    outline = child(group, codes.DCM.ImageRegion)
+    comment = child(group, codes.DCM.Comment)
+    series = next(series for series in study.series if image_uid(outline.ContentSequence[0]) in series.instance_uids)
+    key = slice_of(outline.ContentSequence[0], series)
+    extent = [slice_of(image, series) for image in children(comment, codes.DCM.SourceOfMeasurement)] or [key, key]
     corners = np.rint(np.reshape(np.asarray(outline.GraphicData, float), (-1, 2))).astype(int)
     left, top = corners.min(axis=0).tolist()
     right, bottom = corners.max(axis=0).tolist()
-    box = Box((first, top, left), (last + 1, bottom, right))
-    tracking_uid = str(_child(group, codes.DCM.TrackingUniqueIdentifier).UID)
-    mask = masks.find(tracking_uid, series.instance_uids[first : last + 1])
+    box = Box((extent[0], top, left), (extent[-1] + 1, bottom, right))
+    tracking_uid = str(child(group, codes.DCM.TrackingUniqueIdentifier).UID)
     return Region(
         series_uid=series.series_uid,
         box=box,
-        mask=None if mask is None else np.ascontiguousarray(mask[:, top:bottom, left:right]),
-        score=_number(comment, codes.DCM.CertaintyOfFeature),
+        mask=masks.find(tracking_uid, series, box),
+        score=from_percent(number(comment, codes.DCM.CertaintyOfFeature)),
         tracking_uid=tracking_uid,
-        read_slices=tuple(series.instance_uids.index(_image_uid(image)) for image in _children(comment, codes.DCM.KeyImages)),
+        read_slices=tuple(slice_of(image, series) for image in children(comment, codes.DCM.KeyImages)),
     )
 
 
@@ -170,40 +187,27 @@ class _Masks:
         for dataset in segmentations:
             segmentation = hd.seg.Segmentation.from_dataset(dataset)
             for segment in segmentation.SegmentSequence:
-                self._segments[str(segment.TrackingUID)] = (segmentation, int(segment.SegmentNumber))
+                if "TrackingUID" in segment:  # the background of a label map has none
+                    self._segments[str(segment.TrackingUID)] = (segmentation, int(segment.SegmentNumber))
 
-    def find(self, tracking_uid: str, image_uids: Sequence[str]) -> NDArray[np.bool_] | None:
-        """Return the mask on these images, boolean (slice, row, column), or None where there is none."""
+    def find(self, tracking_uid: str, series: Series, box: Box) -> NDArray[np.bool_] | None:
+        """Return the mask inside the box, boolean (slice, row, column), or None where there is none."""
         if tracking_uid not in self._segments:
             return None
         segmentation, number = self._segments[tracking_uid]
-        frames = segmentation.get_pixels_by_source_instance(
-            list(image_uids), segment_numbers=[number], ignore_spatial_locations=True, assert_missing_frames_are_empty=True
-        )
-        return np.asarray(frames[..., 0], bool)
+        slices, rows, columns = box.slices
+        frames = series.frames[slices]
+        options = {"segment_numbers": [number], "ignore_spatial_locations": True, "assert_missing_frames_are_empty": True}
+        planes = [
+            segmentation.get_pixels_by_source_instance([frame.uid for frame in same], **options)
+            if same[0].number is None
+            else segmentation.get_pixels_by_source_frame(uid, [frame.number for frame in same], **options)
+            for uid, same in _of_one_instance(frames)
+        ]
+        return np.ascontiguousarray(np.concatenate(planes)[:, rows, columns, 0].astype(bool))
 
 
-def _children(item: Dataset, name: Code) -> list[Dataset]:
-    """Content items directly below ``item`` with this concept name."""
-    return [child for child in item.get("ContentSequence", []) if means(child.ConceptNameCodeSequence[0], name)]
-
-
-def _child(item: Dataset, name: Code) -> Dataset:
-    """The first of them; ``KeyError`` where there is none."""
-    for child in _children(item, name):
-        return child
-    raise KeyError(f"no content item '{name.meaning}'")
-
-
-def _containers(document: Dataset, name: Code) -> Iterator[Dataset]:
-    """Items inside the container of this name."""
-    for container in _children(document, name):
-        yield from container.get("ContentSequence", [])
-
-
-def _number(item: Dataset, name: Code) -> float:
-    return float(_child(item, name).MeasuredValueSequence[0].FloatingPointValue)
-
-
-def _image_uid(item: Dataset) -> str:
-    return str(item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
+def _of_one_instance(frames: Sequence[Frame]) -> list[tuple[str, list[Frame]]]:
+    """Group consecutive frames that can be asked for together: single-frame images, or the frames of one instance."""
+    groups = groupby(frames, key=lambda frame: frame.uid if frame.number else "")
+    return [(uid, list(same)) for uid, same in groups]

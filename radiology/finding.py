@@ -12,6 +12,9 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from radiology.judgement import Judged
+from radiology.measurement import Measurement
+
 
 class Presence(StrEnum):
     """CID 240 Present-Absent-Undetermined."""
@@ -83,6 +86,7 @@ class Region:
         tracking_uid: DICOM Tracking Unique Identifier, the same in SR and SEG; empty until the result is written.
         read_slices: the slices of the box that the model read; on the others the mask was inferred from these. Empty where
             nothing was inferred.
+        measurements: what was measured on the mask.
     """
 
     series_uid: str
@@ -91,6 +95,7 @@ class Region:
     score: float = 0.0
     tracking_uid: str = ""
     read_slices: tuple[int, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
 
     def __post_init__(self) -> None:
         if self.mask is not None and self.mask.shape != self.box.shape:
@@ -104,13 +109,17 @@ class Region:
         if (self.mask is None) != (other.mask is None):
             return False
         same_mask = self.mask is None or other.mask is None or np.array_equal(self.mask, other.mask)
-        return same_mask and (self.series_uid, self.box, self.score, self.tracking_uid, self.read_slices) == (
-            other.series_uid,
-            other.box,
-            other.score,
-            other.tracking_uid,
-            other.read_slices,
+        return same_mask and all(
+            getattr(self, name) == getattr(other, name)
+            for name in ("series_uid", "box", "score", "tracking_uid", "read_slices", "measurements")
         )
+
+    @property
+    def key_slice(self) -> int:
+        """The slice with most of the mask, the first of equals; the middle slice where there is no mask."""
+        if self.mask is None or not self.mask.any():
+            return (self.box.start[0] + self.box.stop[0]) // 2
+        return self.box.start[0] + int(np.argmax(self.mask.sum(axis=(1, 2))))
 
     @classmethod
     def from_mask(cls, series_uid: str, mask: NDArray[np.bool_], score: float = 0.0, first_slice: int = 0) -> Region:
@@ -132,6 +141,8 @@ class Finding:
         confidence: 0 to 1, the model's own; not calibrated.
         regions: the places; a positive sentence has at least one, a negative one may have none.
         flags: reasons why this finding needs a second look, one sentence each; empty where all checks agreed.
+        number: what the sentence is called in the report and all its later versions, from 1; 0 until the report is written.
+        judged: what a radiologist decided about it; None where none has.
     """
 
     name: str
@@ -141,3 +152,5 @@ class Finding:
     confidence: float = 0.0
     regions: tuple[Region, ...] = ()
     flags: tuple[str, ...] = ()
+    number: int = 0
+    judged: Judged | None = None

@@ -4,8 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
-from radiology.finding import Finding
+from radiology.finding import Finding, Presence
+from radiology.judgement import Judged, Rejection
+from radiology.terms import TERMS
+
+
+class Outcome(StrEnum):
+    """How a reading ended. Silence is none of these."""
+
+    FOUND = "found"
+    """Everything was read, and something abnormal is stated."""
+    NOTHING_FOUND = "nothing found"
+    """Everything was read, nothing abnormal is stated, and nothing was withheld."""
+    WITHHELD = "withheld"
+    """Everything was read; nothing abnormal is stated, but the checks kept back statements."""
+    PARTLY_READ = "partly read"
+    """Some of the images could not be read; what is stated is about the others."""
+    NOT_READ = "not read"
+    """The reading failed; nothing is stated."""
 
 
 @dataclass(frozen=True)
@@ -28,8 +46,11 @@ class Report:
         impression: the summary sentence(s).
         model: what made it.
         started: when the reading began, with a time zone; the content date and time of every object made from it.
-        instance_uids: SOP Instance UIDs of the images that the model was given, sorted.
+        instance_uids: SOP Instance UIDs of the images that the model was given, sorted; of priors too, where it was given any.
         withheld: one sentence per finding that the consistency check removed; the report must say so.
+        failures: one sentence for each part of the study that could not be read.
+        is_read: whether anything was read; without, ``failures`` says why, and there is nothing else.
+        rejected: what radiologists have taken out of it.
     """
 
     study_uid: str
@@ -39,3 +60,30 @@ class Report:
     started: datetime
     instance_uids: tuple[str, ...] = ()
     withheld: tuple[str, ...] = ()
+    failures: tuple[str, ...] = ()
+    is_read: bool = True
+    rejected: tuple[Rejection, ...] = ()
+
+    @property
+    def states_abnormal(self) -> bool:
+        """Whether a sentence states, or does not exclude, anything but a normal structure."""
+        return any(
+            finding.presence is not Presence.ABSENT and (finding.name not in TERMS or TERMS[finding.name].kind != "structure")
+            for finding in self.findings
+        )
+
+    @property
+    def decisions(self) -> tuple[Judged | Rejection, ...]:
+        """Everything that radiologists have decided about it, in no order."""
+        return (*self.rejected, *(finding.judged for finding in self.findings if finding.judged))
+
+    @property
+    def outcome(self) -> Outcome:
+        """How the reading ended."""
+        if not self.is_read:
+            return Outcome.NOT_READ
+        if self.failures:
+            return Outcome.PARTLY_READ
+        if self.states_abnormal:
+            return Outcome.FOUND
+        return Outcome.WITHHELD if self.withheld else Outcome.NOTHING_FOUND

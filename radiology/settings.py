@@ -109,6 +109,14 @@ class EngineSettings(Section):
     maximum_key_slices: int = Field(12, description="Slices of a volume that the model reads.")
 
 
+class ResultSettings(Section):
+    """Which DICOM objects a reading becomes, beside its findings and masks."""
+
+    comprehensive_3d: bool = Field(True, description="Findings as Comprehensive 3D SR; false is Comprehensive SR, for old archives.")
+    draft: bool = Field(True, description="Whether a readable draft report (TID 2000) is written too.")
+    measurements: bool = Field(True, description="Whether measurements of the masks are written too.")
+
+
 class Settings(BaseSettings):
     """All settings. Unknown names in the environment's ``SIGHTLINE_`` space are errors."""
 
@@ -123,6 +131,7 @@ class Settings(BaseSettings):
     queue: QueueSettings = QueueSettings()
     api: ApiSettings = ApiSettings()
     engine: EngineSettings = EngineSettings()
+    results: ResultSettings = ResultSettings()
 
     @model_validator(mode="after")
     def _refuse_unknown_variables(self) -> Self:

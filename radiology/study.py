@@ -51,13 +51,14 @@ class Series:
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """One study: what the model may know beside the pixels."""
+    """One study: what the model may know beside the pixels. ``priors`` are earlier studies of the patient that it is compared with."""
 
     study_uid: str
     series: tuple[Series, ...]
     age_years: float | None = None
     sex: str | None = None
     indication: str = ""
+    priors: tuple[Study, ...] = ()
 
     def find_series(self, series_uid: str) -> Series:
         """Return the series with this UID; ``StudyError`` where the study has none."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
+from pydicom import Dataset
 
 from radiology.finding import Box, Finding, Presence, Region, Side
 from radiology.report import ModelIdentity, Report
@@ -19,6 +21,11 @@ STARTED = datetime(2026, 3, 4, 15, 6, 7, 89, tzinfo=timezone(timedelta(hours=1))
 def example_study() -> Study:
     """Return a study with a CT of 4 slices and two radiographs."""
     return Study.from_instances([*ct_series(), *projections(2)])
+
+
+def segmentations(objects: Sequence[Dataset]) -> list[Dataset]:
+    """Return the Segmentations among the objects of a report."""
+    return [each for each in objects if each.Modality == "SEG"]
 
 
 def report_on(study: Study, *findings: Finding, impression: str = "", withheld: tuple[str, ...] = ()) -> Report:

@@ -52,7 +52,7 @@ def test_tid1500reader_finds_every_place_with_its_finding_and_site(files: list[P
     output = tmp_path / "report.json"
     run(program("tid1500reader", "the Python package dcmqi"), "--inputDICOM", files[0], "--outputMetadata", output)
     groups = json.loads(output.read_text())["Measurements"]
-    expected = [(finding, region) for finding in dicom_sr.with_tracking_uids(report).findings for region in finding.regions]
+    expected = [(finding, region) for finding in dicom_sr.as_written(report).findings for region in finding.regions]
     assert [group["TrackingUniqueIdentifier"] for group in groups] == [region.tracking_uid for _, region in expected]
     assert [group.get("Finding", {}).get("CodeMeaning", "").lower() for group in groups] == [finding.name for finding, _ in expected]
     assert {group["Laterality"]["CodeMeaning"] for group in groups if "Laterality" in group} == {"Right"}

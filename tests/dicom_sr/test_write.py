@@ -13,7 +13,7 @@ from radiology.errors import WriteError
 from radiology.finding import Box, Finding, Region
 from radiology.report import Report
 from radiology.study import Study
-from tests.dicom_sr.reports import MODEL, report_on
+from tests.dicom_sr.reports import MODEL, report_on, segmentations
 from tests.dicom_sr.sources import CT_SERIES_UID, PROJECTION_SERIES_UID, ct_series
 
 
@@ -68,7 +68,8 @@ def test_images_of_several_sizes_cannot_share_a_segmentation() -> None:
 
 
 def test_a_segment_says_on_which_slices_its_mask_was_read_and_the_report_refers_to_them(study: Study, report: Report) -> None:
-    structured, segmentation, *_ = dicom_sr.write(study, report)
+    structured, *others = dicom_sr.write(study, report)
+    segmentation, *_ = segmentations(others)
     lung, *others = segmentation.SegmentSequence
     assert lung.SegmentDescription == "Read on slices 1, 3 along the series; inferred on the others."
     assert not any("SegmentDescription" in segment for segment in others), "nothing was inferred there"

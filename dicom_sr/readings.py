@@ -1,0 +1,110 @@
+"""Which objects belong together: readings, their versions, and what has taken whose place.
+
+A reading is all that one model made of one set of images, and every later version of it. A version is a document of findings (or
+of a failure) with the other objects that were the newest of their series when it was written. What a rejection note names is
+rejected; what another document names as its predecessor is replaced.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from pydicom import Dataset
+
+from dicom_sr.content import moment
+from dicom_sr.identity import is_ours, kind_of, own_equipment, reading_of
+from dicom_sr.kinds import FAILURE, FINDINGS, REJECTION, SEGMENTATION
+
+
+@dataclass(frozen=True)
+class Edition:
+    """One version of one reading: its findings or failure, and the other objects that go with it."""
+
+    document: Dataset
+    others: tuple[Dataset, ...]
+
+    @property
+    def objects(self) -> tuple[Dataset, ...]:
+        """All of them, the document first."""
+        return self.document, *self.others
+
+
+def editions(instances: Iterable[Dataset]) -> list[Edition]:
+    """Return every version of every reading of ours, oldest reading first, each from its first version to its newest."""
+    readings: dict[tuple[str, str], list[Dataset]] = defaultdict(list)
+    for instance in instances:
+        if is_ours(instance) and kind_of(instance) is not REJECTION:
+            readings[reading_of(instance)].append(instance)
+    ordered = sorted(readings.values(), key=lambda objects: moment(own_equipment(objects[0]).ContributionDateTime))
+    return [edition for objects in ordered for edition in _of_one_reading(objects)]
+
+
+def _of_one_reading(objects: Sequence[Dataset]) -> Iterator[Edition]:
+    documents = [each for each in objects if kind_of(each) in (FAILURE, FINDINGS)]
+    for document in sorted(documents, key=lambda each: (kind_of(each) is FINDINGS, int(each.InstanceNumber))):
+        # Objects of one version share the moment of their content; what a version left as it was is older.
+        newest: dict[str, Dataset] = {}
+        for each in objects:
+            series = str(each.SeriesInstanceUID)
+            if kind_of(each) in (FAILURE, FINDINGS) or _written(each) > _written(document):
+                continue
+            if series not in newest or int(each.InstanceNumber) > int(newest[series].InstanceNumber):
+                newest[series] = each
+        uids = tracking_uids(document)
+        yield Edition(
+            document,
+            tuple(each for each in newest.values() if kind_of(each) is not SEGMENTATION or not uids.isdisjoint(tracking_uids(each))),
+        )
+
+
+def _written(instance: Dataset) -> tuple[str, str]:
+    return str(instance.ContentDate), str(instance.ContentTime)
+
+
+def tracking_uids(instance: Dataset) -> set[str]:
+    """Return the Tracking UIDs in a document's groups or of a Segmentation's segments."""
+    if kind_of(instance) is SEGMENTATION:
+        return {str(segment.TrackingUID) for segment in instance.SegmentSequence if "TrackingUID" in segment}
+    return {str(element.value) for element in instance.iterall() if element.keyword == "UID"}
+
+
+def rejected_uids(instances: Iterable[Dataset]) -> set[str]:
+    """Return the SOP Instance UIDs that rejection notes of ours name."""
+    return {
+        str(reference.ReferencedSOPInstanceUID)
+        for note in instances
+        if is_ours(note) and kind_of(note) is REJECTION
+        for reference in references(note.get("CurrentRequestedProcedureEvidenceSequence", ()))
+    }
+
+
+def replaced_uids(instances: Iterable[Dataset]) -> set[str]:
+    """Return the SOP Instance UIDs that other documents of ours name as their predecessors, whatever has become of those."""
+    return {
+        str(reference.ReferencedSOPInstanceUID)
+        for instance in instances
+        if is_ours(instance)
+        for reference in references(instance.get("PredecessorDocumentsSequence", ()))
+    }
+
+
+def references(items: Iterable[Dataset]) -> Iterator[Dataset]:
+    """Yield what a sequence of hierarchical references names (PS3.3 C.17.2.1)."""
+    for study in items:
+        for series in study.ReferencedSeriesSequence:
+            yield from series.ReferencedSOPSequence
+
+
+def in_force(instances: Sequence[Dataset]) -> list[Dataset]:
+    """Return the objects that are neither rejected nor replaced."""
+    gone = rejected_uids(instances) | replaced_uids(instances)
+    found = [
+        each
+        for edition in editions(instances)
+        if str(edition.document.SOPInstanceUID) not in gone
+        for each in edition.objects
+        if str(each.SOPInstanceUID) not in gone
+    ]
+    return list({str(each.SOPInstanceUID): each for each in found}.values())
