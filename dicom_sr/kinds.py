@@ -44,9 +44,7 @@ class Kind:
 FINDINGS = Kind("findings", (Comprehensive3DSRStorage, ComprehensiveSRStorage), "SR", "1500", 9001, f"AI findings - {_CAUTION}")
 DRAFT = Kind("draft", (ComprehensiveSRStorage,), "SR", "2000", 9002, f"AI draft report - {_CAUTION}")
 MEASUREMENTS = Kind("measurements", (Comprehensive3DSRStorage, ComprehensiveSRStorage), "SR", "1500", 9003, f"AI measurements - {_CAUTION}")
-FAILURE = Kind(
-    "failure", (Comprehensive3DSRStorage, ComprehensiveSRStorage), "SR", "1500", 9004, f"AI could not read this study - {_CAUTION}"
-)
+FAILURE = Kind("failure", (Comprehensive3DSRStorage, ComprehensiveSRStorage), "SR", "1500", 9004, f"AI could not read - {_CAUTION}")
 SEGMENTATION = Kind("segmentation", (SegmentationStorage, LABEL_MAP_SEGMENTATION_STORAGE), "SEG", "", 9101, f"AI segmentation - {_CAUTION}")
 REJECTION = Kind("rejection", (KeyObjectSelectionDocumentStorage,), "KO", "2010", 9901, "AI results rejected - do not use")
 
