@@ -1,8 +1,8 @@
 """Fit what a model's yes to a finding is worth: ``python -m training.calibrate --weights DIR --data CASES [--limit N]``.
 
-Asks about held-out scenes of our own whether each finding is there, on each side, fits slope and shift of the log odds to the truth
-(Platt's scaling: two parameters, maximum likelihood), and takes as the bound of doubt the probability with the best F1. All three are
-written into ``config.json`` of the weights. Real radiographs are not touched: they are what is reported on.
+Asks about held-out scenes of our own whether each finding is there, on each side, and has it drawn; fits what the two answers are worth to
+the truth (Platt's scaling of two scores: three parameters, maximum likelihood), and takes as the bound of doubt the probability with the
+best F1. All is written into ``config.json`` of the weights. Real radiographs are not touched: they are what is reported on.
 """
 
 from __future__ import annotations
@@ -26,21 +26,22 @@ from training.evaluation.truth import scenes
 Numbers = NDArray[np.float64]
 
 
-def fit(log_odds: Numbers, there: NDArray[np.bool_]) -> PresenceConfig:
-    """Return the scale of log odds [question] under which the truth [question] is likeliest, and the bound with the best F1.
+def fit(scores: Numbers, there: NDArray[np.bool_]) -> PresenceConfig:
+    """Return the scale under which ``scores`` [question, (said, drawn)] make the truth [question] likeliest, and the bound of best F1.
 
-    One question more of either answer, at the middle of the odds, keeps the slope finite where the model is never wrong.
+    Neither score may count against what it speaks for. One question more of either answer, at the middle of the odds, keeps the slopes
+    finite where the model is never wrong.
     """
-    odds = np.append(log_odds, [0.0, 0.0])
+    known = np.vstack([scores, np.zeros((2, 2))])
     truth = np.append(there, [True, False])
 
     def surprise(parameters: Numbers) -> float:
-        scaled = np.exp(parameters[0]) * odds + parameters[1]
+        scaled = known @ parameters[:2] + parameters[2]
         return float(np.logaddexp(0, np.where(truth, -scaled, scaled)).sum())
 
-    log_slope, shift = minimize(surprise, np.zeros(2), method="Nelder-Mead").x
-    scale = PresenceConfig(slope=float(np.exp(log_slope)), shift=float(shift))
-    sure = np.array([scale.probability(each) for each in log_odds])
+    said, drawn, shift = minimize(surprise, (1.0, 0.0, 0.0), method="L-BFGS-B", bounds=((0, None), (0, None), (None, None))).x
+    scale = PresenceConfig(slope=float(said), mask_slope=float(drawn), shift=float(shift))
+    sure = np.array([scale.probability(*each) for each in scores])
     return scale.model_copy(update={"doubt_below": best_bound(sure, there)})
 
 
@@ -61,20 +62,20 @@ def main(
 ) -> None:
     """Calibrate weights."""
     assistant = Assistant.load(weights, threads=threads)
-    odds: list[float] = []
+    scores: list[tuple[float, float]] = []
     there: list[bool] = []
     for truth in track(scenes(data, "held_out_scenes", limit), description="asking"):
-        answers = assistant.log_odds(truth.image, truth.kind, SIDED)
-        odds += answers.values()
+        answers = assistant.evidence(truth.image, truth.kind, SIDED)
+        scores += [(each.said, each.drawn) for each in answers.values()]
         there += [target in truth.masks for target in answers]
     print(f"{len(there)} questions, {sum(there)} of them to be answered with yes")
-    scale = fit(np.array(odds), np.array(there))
-    for name, each in (("as asked", PresenceConfig()), ("scaled", scale)):
-        sure = [each.probability(value) for value in odds]
+    both = fit(np.array(scores), np.array(there))
+    for name, each in (("as said", PresenceConfig()), ("scaled", both)):
+        sure = [each.probability(*score) for score in scores]
         print(f"{name}: expected calibration error {expected_calibration_error(sure, there):.3f}")
-    config = assistant.config.model_copy(update={"presence": scale})
+    config = assistant.config.model_copy(update={"presence": both})
     (weights / CONFIG).write_text(config.model_dump_json(indent=2) + "\n")
-    print(scale)
+    print(both)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ai_engine.model.answer import Answer, Mark, Part, Sentence, Step, parse
 from ai_engine.model.compiled import compile_encoders
-from ai_engine.model.confidence import confidences, log_odds
+from ai_engine.model.confidence import Evidence, confidences, evidence
 from ai_engine.model.config import ModelConfig
 from ai_engine.model.images import Box, Kind, Letterbox, mllm_input, segmenter_input, windowed
 from ai_engine.model.language import END, Language
@@ -108,7 +108,8 @@ class Assistant:
         answer = parse_segmentation(text)
         if len(answer.labels) != len(generated.seg_states):
             raise UnreadableAnswer(_SPELLED, text)
-        (masks,) = self._draw([channels], [generated.seg_states], spacing_mm)
+        with torch.inference_mode(), _memory_errors():
+            masks = self._draw(*self._encoded(channels, spacing_mm), generated.seg_states)
         places = tuple(Located(label, mask) for label, mask in zip(answer.labels, masks, strict=True))
         return Reply(answer.text, exp(generated.log_probabilities[0]), places)
 
@@ -126,12 +127,14 @@ class Assistant:
         generated, text = self._answer(windowed(array, kind), f"{question} {BRIEFLY}", spacing_mm)
         return Reply(parse_question(text), exp(generated.log_probabilities[0]))
 
-    def log_odds(
+    def evidence(
         self, array: NDArray[np.float32], kind: Kind, targets: Sequence[str], spacing_mm: tuple[float, float] | None = None
-    ) -> dict[str, float]:
-        """Return the log odds of yes against no to whether each of ``targets`` is there, as the model answers them."""
-        with _memory_errors():
-            return log_odds(self.model, self.language, self._see([windowed(array, kind)], spacing_mm), targets)
+    ) -> dict[str, Evidence]:
+        """Return what the model answers when it is asked whether each of ``targets`` is there, and made to draw it."""
+        channels = windowed(array, kind)
+        with torch.inference_mode(), _memory_errors():
+            _, features = self._encoded(channels, spacing_mm)
+            return evidence(self.model, self.language, self._see([channels], spacing_mm), features, targets)
 
     def _answer(self, channels: NDArray[np.uint8], query: str, spacing_mm: tuple[float, float] | None) -> tuple[Generated, str]:
         with _memory_errors():
@@ -149,18 +152,17 @@ class Assistant:
             answers = self.model.generate([prompt] * len(pictures), visual, self.maximum_new_tokens)
         texts = [self.language.decode(generated.ids) for generated in answers]
         parsed = [_parsed(text, len(generated.seg_states)) for text, generated in zip(texts, answers, strict=True)]
-        none = visual.new_zeros(0, self.config.text.hidden_size)
-        states = [none if isinstance(answer, UnreadableAnswer) else each.seg_states for answer, each in zip(parsed, answers, strict=True)]
-        drawn = self._draw(pictures, states, spacing_mm)
         readings: list[Reading | UnreadableAnswer] = []
         seen = visual.split(self.config.visual_tokens)
-        for channels, tokens, generated, text, answer, masks in zip(pictures, seen, answers, texts, parsed, drawn, strict=True):
+        for channels, tokens, generated, text, answer in zip(pictures, seen, answers, texts, parsed, strict=True):
             if isinstance(answer, UnreadableAnswer):
                 readings.append(answer)
                 continue
             frame = Letterbox.fit(channels.shape[1:], self.config.image_size, spacing_mm)
-            with _memory_errors():
-                sure = confidences(self.model, self.language, tokens, answer.sentences, generated)
+            with torch.inference_mode(), _memory_errors():
+                fine, features = self._encoded(channels, spacing_mm)
+                masks = self._draw(fine, features, generated.seg_states)
+                sure = confidences(self.model, self.language, tokens, features, answer.sentences, generated)
             sentences = self._sentences(answer, sure, zip(masks, generated.seg_states, strict=True), frame)
             readings.append(Reading(_steps_in_source(answer, frame), sentences, answer.impression, text))
         return readings
@@ -202,19 +204,8 @@ class Assistant:
                 logits = drawn.logits.where(drawn.presence[:, None, None] > 0, _NOWHERE)
             yield _masks(frame, logits, drawn.expected_iou)
 
-    def _draw(
-        self, pictures: Sequence[NDArray[np.uint8]], states: Sequence[torch.Tensor], spacing_mm: tuple[float, float] | None
-    ) -> list[tuple[Mask, ...]]:
-        """Decode every picture's states [mark, channel]; each picture that has any is encoded once."""
-        drawn: list[tuple[Mask, ...]] = []
-        for channels, some in zip(pictures, states, strict=True):
-            if not len(some):
-                drawn.append(())
-                continue
-            with torch.inference_mode(), _memory_errors():
-                frame, features = self._encoded(channels, spacing_mm)
-                drawn.append(_masks(frame, *self.model.decode_masks(features, self.model.project(some))))
-        return drawn
+    def _draw(self, frame: Letterbox, features: list[torch.Tensor], states: torch.Tensor) -> tuple[Mask, ...]:
+        return _masks(frame, *self.model.decode_masks(features, self.model.project(states)))
 
     def _encoded(self, channels: NDArray[np.uint8], spacing_mm: tuple[float, float] | None) -> tuple[Letterbox, list[torch.Tensor]]:
         frame = Letterbox.fit(channels.shape[1:], self.config.segmenter_size, spacing_mm)

@@ -117,20 +117,23 @@ class SegmenterConfig(_Sizes):
 
 
 class PresenceConfig(_Sizes):
-    """How the model's yes or no to whether a finding is there becomes the confidence in what the report says of it.
+    """How what the model answers when it is asked about a finding becomes the confidence in what the report says of it.
 
     Attributes:
-        slope, shift: of the log odds of yes against no, fitted on images that the model was not trained on (Platt's scaling).
+        slope: of the log odds of yes against no to whether the finding is there.
+        mask_slope: of the log odds of the IoU that the segmenter expects of its mask, when the model is made to draw it anyway.
+        shift: added to both; all three are fitted on images that the model was not trained on (Platt's scaling, of two scores).
         doubt_below: what is said with less confidence than this is withheld.
     """
 
-    slope: Annotated[float, Field(gt=0)] = 1.0
+    slope: Annotated[float, Field(ge=0)] = 1.0
+    mask_slope: Annotated[float, Field(ge=0)] = 0.0
     shift: float = 0.0
     doubt_below: Annotated[float, Field(ge=0, le=1)] = 0.0
 
-    def probability(self, log_odds: float) -> float:
-        """Return the probability that a finding is there, 0 to 1."""
-        return 1 / (1 + exp(-max(-50.0, self.slope * log_odds + self.shift)))
+    def probability(self, said: float, drawn: float = 0.0) -> float:
+        """Return the probability, 0 to 1, that a finding is there, from the log odds of the words and of the mask."""
+        return 1 / (1 + exp(-max(-50.0, self.slope * said + self.mask_slope * drawn + self.shift)))
 
 
 class ModelConfig(_Sizes):

@@ -219,8 +219,8 @@ class UnifiedModel(nn.Module):
         return added
 
     @torch.inference_mode()
-    def chances(self, beginning: Sequence[int], endings: Sequence[Sequence[int]], visual: torch.Tensor) -> torch.Tensor:
-        """Return the probability of every token [ending, token] to be the first of the answer to ``beginning`` and each ending.
+    def continued(self, beginning: Sequence[int], endings: Sequence[Sequence[int]], visual: torch.Tensor) -> torch.Tensor:
+        """Return the last state [ending, channel] of ``beginning`` with each ending.
 
         The beginning, which holds the picture, is thought once; the endings see it and themselves, not each other.
 
@@ -242,8 +242,13 @@ class UnifiedModel(nn.Module):
         row = torch.tensor([token for ending in endings for token in ending], device=device)
         next_place = int(places[1:].max()) + 1
         hidden = self._think(row[None], (next_place + index).expand(3, 1, -1), visual[:0], cache, mask)[0]
-        scores = self.logits(hidden[lengths.cumsum(0) - 1])[:, : self._tokens].float()
-        return (scores + self._forbidden(device)).softmax(-1)
+        return hidden[lengths.cumsum(0) - 1]
+
+    @torch.inference_mode()
+    def chances(self, states: torch.Tensor) -> torch.Tensor:
+        """Return the probability of every token [state, token] to follow each of ``states`` [state, channel] in an answer."""
+        scores = self.logits(states)[:, : self._tokens].float()
+        return (scores + self._forbidden(states.device)).softmax(-1)
 
 
 @dataclass(eq=False)

@@ -8,13 +8,23 @@ def test_odds_that_are_twice_too_sure_are_halved() -> None:
     rng = np.random.default_rng(0)
     true_odds = rng.normal(-1, 2, 20_000)
     there = rng.random(20_000) < 1 / (1 + np.exp(-true_odds))
-    scale = fit(2 * true_odds + 1, there)
+    scale = fit(np.stack([2 * true_odds + 1, rng.normal(size=true_odds.size)], 1), there)
     assert scale.slope == pytest.approx(0.5, abs=0.02)
+    assert scale.mask_slope == pytest.approx(0, abs=0.05)
     assert scale.shift == pytest.approx(-0.5, abs=0.05)
 
 
+def test_two_witnesses_count_for_what_each_of_them_knows() -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, 2, (20_000, 2))
+    there = rng.random(20_000) < 1 / (1 + np.exp(-(0.5 * scores[:, 0] + 1.5 * scores[:, 1])))
+    scale = fit(scores, there)
+    assert (scale.slope, scale.mask_slope, scale.shift) == pytest.approx((0.5, 1.5, 0), abs=0.06)
+    assert fit(scores * (1, -1), there).mask_slope == 0
+
+
 def test_a_model_that_is_never_wrong_gets_a_finite_scale() -> None:
-    scale = fit(np.array([-5.0, -4.0, 4.0, 6.0]), np.array([False, False, True, True]))
+    scale = fit(np.array([[-5.0, 0], [-4.0, 0], [4.0, 0], [6.0, 0]]), np.array([False, False, True, True]))
     assert 0 < scale.slope < 100
     assert scale.probability(5.0) > 0.9
     assert scale.probability(-5.0) < 0.1

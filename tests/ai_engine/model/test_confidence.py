@@ -121,7 +121,7 @@ def test_without_questions_what_is_stated_is_as_sure_as_its_least_sure_token_and
     begins = [index == 0 or "\n" in language.decode([ids[index - 1]]) for index in range(len(ids))]
     generated = Generated(tuple(ids), tuple(math.log(0.25) if first else 0.0 for first in begins), torch.zeros(2, 1))
     sentences = parse(REPORT).sentences
-    lung, nodule, effusion = confidences(taught_assistant.model, language, torch.zeros(0), sentences, generated)
+    lung, nodule, effusion = confidences(taught_assistant.model, language, torch.zeros(0), [], sentences, generated)
     assert (lung, nodule) == (pytest.approx(0.25), pytest.approx(0.25))
     tokens = len(language.encode_marked("No pleural effusion.\n"))
     assert effusion == pytest.approx(0.25 ** (1 / tokens))
@@ -145,6 +145,21 @@ def test_the_weights_own_scale_moves_the_confidence_and_decides_what_is_doubted(
         round(1 - there, 3),
     ]
     assert [doubted for _, doubted in pessimistic] == [False, True, False]
+
+
+def test_a_mask_that_is_expected_to_be_worth_little_makes_a_finding_doubtful(versed: Assistant) -> None:
+    def read(presence: PresenceConfig) -> list[float]:
+        versed.model.config = TINY.model_copy(update={"presence": presence})
+        return [sentence.confidence for sentence in versed.read(IMAGE, "projection").sentences]
+
+    found = versed.evidence(IMAGE, "projection", ["left nodule", "pleural effusion"])
+    before = versed.model.config
+    try:
+        _, nodule, effusion = read(PresenceConfig(slope=0.0, mask_slope=2.0, shift=0.5))
+    finally:
+        versed.model.config = before
+    there, fluid = (1 / (1 + math.exp(-(2 * found[target].drawn + 0.5))) for target in ("left nodule", "pleural effusion"))
+    assert (nodule, effusion) == (pytest.approx(there, abs=1e-4), pytest.approx(1 - fluid, abs=1e-4))
 
 
 def test_readings_made_together_are_those_made_alone(versed: Assistant, monkeypatch: pytest.MonkeyPatch) -> None:

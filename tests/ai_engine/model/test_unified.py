@@ -179,7 +179,9 @@ def test_chances_of_answers_to_one_picture_are_those_of_each_prompt_alone(tiny_m
     prompts = [prompt_ids(tiny_language, TINY.visual_tokens, query) for query in ("Any nodule?", "Is it a chest?", "Which side is it on?")]
     common = prompts[0].index(tiny_language.special_ids["<|vision_end|>"]) + 1
     patches = torch.randn(PATCHES, 1176)
-    chances = tiny_model.chances(prompts[0][:common], [prompt[common:] for prompt in prompts], tiny_model.see(patches))
+    chances = tiny_model.chances(
+        tiny_model.continued(prompts[0][:common], [prompt[common:] for prompt in prompts], tiny_model.see(patches))
+    )
     assert chances.sum(-1).tolist() == pytest.approx([1] * 3)
     for prompt, each in zip(prompts, chances, strict=True):
         (alone,) = tiny_model.generate([prompt], tiny_model.see(patches), 1)
