@@ -33,11 +33,13 @@ from connector.schemas import (
     StudyUid,
 )
 from connector.viewer import archive_window, mount_viewer
+from dicom_sr.fhir import to_fhir
 from radiology.errors import LedgerError, PacsError, PacsUnreachable, QueueError, SightlineError
 from radiology.jobs import JobState
 from radiology.settings import Settings
 
 VERSION = "1"
+FHIR_JSON = "application/fhir+json"
 _HEALTH_SECONDS = 5.0
 
 
@@ -113,6 +115,15 @@ def _reports(ledger: Ledger, pacs: Pacs) -> APIRouter:
             study = pacs.fetch(study_uid)
             body = ReportBody.of(dicom_sr.read(results, study), study)
         return StudyReport(study_uid=study_uid, state=job and job.state, reason=job.reason if job else "", report=body)
+
+    @router.get("/{study_uid}/fhir", summary="The report in force as a FHIR R5 Bundle", responses={200: {"content": {FHIR_JSON: {}}}})
+    def get_fhir(study_uid: StudyUid) -> Response:
+        results = pacs.results(study_uid)
+        study = pacs.fetch(study_uid) if results else None
+        version = dicom_sr.current(results, study) if study else None
+        if study is None or version is None:
+            raise HTTPException(404, f"Study {study_uid} has no report in force.")
+        return JSONResponse(to_fhir(version, study), media_type=FHIR_JSON)
 
     return router
 

@@ -88,6 +88,15 @@ def test_a_report_is_read_back_from_the_archive(client: TestClient, ct_in_archiv
     assert told["report"]["model"]["weights_hash"] == chest.MODEL.weights_hash
 
 
+def test_the_report_is_told_as_fhir_too(client: TestClient, ct_in_archive: str) -> None:
+    answer = client.get(f"/api/v1/studies/{ct_in_archive}/fhir")
+    assert answer.headers["content-type"] == "application/fhir+json"
+    told = [entry["resource"] for entry in answer.json()["entry"]]
+    (report,) = (each for each in told if each["resourceType"] == "DiagnosticReport")
+    assert (report["status"], report["conclusion"]) == ("preliminary", "A nodule in the right lung.")
+    assert client.get("/api/v1/studies/1.2.3/fhir").status_code == 404
+
+
 def test_of_two_readings_the_newest_is_told(client: TestClient, ct_in_archive: str, settings: Settings) -> None:
     pacs = Pacs.connect(settings.pacs)
     study = pacs.fetch(ct_in_archive)
