@@ -53,7 +53,8 @@ def name_sources(segmentation: Dataset, frames: Sequence[Frame]) -> list[int]:
     slices = {_stand_in_uid(index): index for index in range(len(frames))}
     sources = [item.DerivationImageSequence[0].SourceImageSequence[0] for item in segmentation.PerFrameFunctionalGroupsSequence]
     places = [slices[source.ReferencedSOPInstanceUID] for source in sources]
-    for source, place in zip(sources, places, strict=True):
+    # Frames of one slice share an item.
+    for source, place in {id(source): (source, place) for source, place in zip(sources, places, strict=True)}.values():
         _refer(source, frames[place])
         if frames[place].number is not None:
             source.ReferencedFrameNumber = frames[place].number

@@ -10,6 +10,13 @@ from numpy.typing import NDArray
 from pydicom import Dataset
 from pydicom.pixels.processing import apply_modality_lut
 from pydicom.pixels.utils import pixel_array
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    CTImageStorage,
+    DigitalXRayImageStorageForPresentation,
+    DigitalXRayImageStorageForProcessing,
+    MRImageStorage,
+)
 
 from radiology.errors import IncompleteStudy, UnsupportedImage
 from radiology.frame import Frame
@@ -17,6 +24,16 @@ from radiology.study import Series
 
 VOLUME_MODALITIES = frozenset({"CT", "MR"})
 PROJECTION_MODALITIES = frozenset({"CR", "DX"})
+_OF_ONE_FRAME = frozenset(
+    {
+        CTImageStorage,
+        MRImageStorage,
+        ComputedRadiographyImageStorage,
+        DigitalXRayImageStorageForPresentation,
+        DigitalXRayImageStorageForProcessing,
+    }
+)
+"""SOP classes without the Multi-frame module (PS3.3 A.1.4): a reference to an image of theirs cannot name a frame."""
 _ORIENTATION_TOLERANCE = 1e-3
 _SAME_POSITION_MM = 1e-3
 _UNEVEN_MM = 0.05
@@ -100,6 +117,8 @@ def _pixels(frame: Frame) -> NDArray[np.float32]:
     header = frame.header
     if "PixelData" not in header:
         raise IncompleteStudy(f"Instance {frame.uid} has no pixel data; send it again.")
+    if frame.number is not None and header.get("SOPClassUID") in _OF_ONE_FRAME:
+        raise UnsupportedImage(f"Instance {frame.uid} has several frames, which its SOP class does not allow; send each as an image.")
     if int(header.get("SamplesPerPixel", 1)) != 1:
         raise UnsupportedImage(f"Instance {frame.uid} is a colour image; only grey images are read.")
     try:

@@ -13,6 +13,7 @@ from pydicom import Dataset
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import (
+    UID,
     ComputedRadiographyImageStorage,
     CTImageStorage,
     DigitalXRayImageStorageForPresentation,
@@ -20,6 +21,7 @@ from pydicom.uid import (
     EnhancedMRImageStorage,
     ExplicitVRLittleEndian,
     MRImageStorage,
+    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
 )
 from scipy.spatial.transform import Rotation
 
@@ -182,10 +184,24 @@ def projections(
 
 
 def with_frames(image: FileDataset, count: int) -> list[FileDataset]:
-    """Return a radiograph with several frames, each brighter than the one before; no frame has a place of its own."""
+    """Return a radiograph with several frames, each brighter than the one before; its SOP class does not allow them."""
     pixels = np.frombuffer(image.PixelData, "<u2")
     image.NumberOfFrames = count
     image.PixelData = b"".join((pixels + index).astype("<u2").tobytes() for index in range(count))
+    return [image]
+
+
+def captured(image: FileDataset, count: int) -> list[FileDataset]:
+    """Return a radiograph with several frames as Multi-frame Grayscale Word Secondary Capture, the class that allows them."""
+    with_frames(image, count)
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = MultiFrameGrayscaleWordSecondaryCaptureImageStorage
+    image.ConversionType = "DI"
+    image.ImageType = ["ORIGINAL", "PRIMARY"]
+    image.BurnedInAnnotation = "NO"
+    image.PresentationLUTShape = "IDENTITY"
+    image.RescaleIntercept, image.RescaleSlope, image.RescaleType = 0, 1, "US"
+    image.FrameIncrementPointer = tag_for_keyword("PageNumberVector")
+    image.PageNumberVector = list(range(1, count + 1))
     return [image]
 
 
@@ -229,7 +245,7 @@ SOURCES: dict[str, Callable[[], list[FileDataset]]] = {
     "CR, once compressed with loss": lambda: lossy(projections(1, 32, 40)),
     "DX": lambda: projections(1, 32, 40, "DX"),
     "DX, bits that do not align": lambda: projections(1, 21, 33, "DX"),
-    "DX, several frames": lambda: with_frames(projections(1, 32, 40, "DX")[0], 3),
+    "CR, several frames": lambda: captured(projections(1, 32, 40)[0], 3),
 }
 """Kinds of source images; each call makes the instances of one series anew."""
 
@@ -260,8 +276,8 @@ def _image(sop_class: str, series_uid: str, index: int, rows: int, columns: int)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     image = FileDataset("", Dataset(), file_meta=meta, preamble=b"\0" * 128)
     image.SpecificCharacterSet = "ISO_IR 100"
-    image.SOPClassUID = sop_class
-    image.SOPInstanceUID = sop_instance_uid
+    image.SOPClassUID = UID(sop_class)
+    image.SOPInstanceUID = UID(sop_instance_uid)
     image.StudyInstanceUID = STUDY_UID
     image.SeriesInstanceUID = series_uid
     image.SeriesNumber = 1
