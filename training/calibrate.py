@@ -1,4 +1,4 @@
-"""Fit what a model's yes to a finding is worth: ``python -m training.calibrate --weights DIR --data CASES [--limit N]``.
+"""Fit what a model's answers about a finding are worth: ``python -m training.calibrate --weights DIR --data CASES [--limit N]``.
 
 Asks about held-out scenes of our own whether each finding is there, on each side, and has it drawn; fits what the two answers are worth to
 the truth (Platt's scaling of two scores: three parameters, maximum likelihood), and takes as the bound of doubt the probability with the
