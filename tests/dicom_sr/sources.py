@@ -202,6 +202,8 @@ def captured(image: FileDataset, count: int) -> list[FileDataset]:
     image.RescaleIntercept, image.RescaleSlope, image.RescaleType = 0, 1, "US"
     image.FrameIncrementPointer = tag_for_keyword("PageNumberVector")
     image.PageNumberVector = list(range(1, count + 1))
+    image.PixelSpacing = image.ImagerPixelSpacing
+    del image.ImagerPixelSpacing, image.ViewPosition
     return [image]
 
 
@@ -268,16 +270,16 @@ def _place(
     image.SliceThickness = spacing_mm[0]
 
 
-def _image(sop_class: str, series_uid: str, index: int, rows: int, columns: int) -> FileDataset:
-    sop_instance_uid = f"{series_uid}.1.{index + 1}"
+def _image(sop_class: UID, series_uid: str, index: int, rows: int, columns: int) -> FileDataset:
+    sop_instance_uid = UID(f"{series_uid}.1.{index + 1}")
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = sop_class
     meta.MediaStorageSOPInstanceUID = sop_instance_uid
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     image = FileDataset("", Dataset(), file_meta=meta, preamble=b"\0" * 128)
     image.SpecificCharacterSet = "ISO_IR 100"
-    image.SOPClassUID = UID(sop_class)
-    image.SOPInstanceUID = UID(sop_instance_uid)
+    image.SOPClassUID = sop_class
+    image.SOPInstanceUID = sop_instance_uid
     image.StudyInstanceUID = STUDY_UID
     image.SeriesInstanceUID = series_uid
     image.SeriesNumber = 1
