@@ -19,12 +19,12 @@ from ai_engine.model.reading import Mask, Place, Reading
 from ai_engine.orientation import Turn, turn_of_projection, turn_of_volume
 from ai_engine.slices import Statement, join, key_slices
 from radiology.errors import EngineError, UnreadableAnswer, UnsupportedImage
-from radiology.finding import Box, Finding, Presence, Region
+from radiology.finding import Box, Finding, Region
 from radiology.image import Image, Projection, Volume
 from radiology.report import ModelIdentity, Report
 from radiology.settings import EngineSettings
 from radiology.study import Study
-from radiology.terms import TERMS
+from radiology.summary import summarise
 
 WEIGHTS = Path(__file__).parent / "weights" / "small"
 """The weights that come with Sightline."""
@@ -132,7 +132,7 @@ class Engine:
         return Report(
             study_uid=study.study_uid,
             findings=findings,
-            impression=" ".join([_summary(findings), *limits]),
+            impression=" ".join([summarise(findings), *limits]),
             model=self.identity,
             started=started,
             instance_uids=tuple(sorted(read_uids)),
@@ -216,17 +216,3 @@ def _finding_in_volume(statement: Statement, volume: Volume, turn: Turn) -> Find
 def _box_region(series_uid: str, index: int, box: tuple[int, int, int, int], shape: tuple[int, int], turn: Turn) -> Region:
     top, left, bottom, right = turn.apply_to_box(box, shape)
     return Region(series_uid, Box((index, top, left), (index + 1, bottom, right)))
-
-
-def _summary(findings: Sequence[Finding]) -> str:
-    """Say which findings are stated, each name and side once; flagged ones as such."""
-    names: dict[str, bool] = {}
-    for finding in findings:
-        term = TERMS.get(finding.name)
-        if finding.presence is not Presence.ABSENT and term is not None and term.kind != "structure":
-            words = f"{finding.side.value} {finding.name}" if finding.side else finding.name
-            names[words] = names.get(words, True) and bool(finding.flags)
-    if not names:
-        return "No finding is stated."
-    listed = "; ".join(f"{words}{' (needs a second look)' * flagged}" for words, flagged in names.items())
-    return f"{listed[0].upper()}{listed[1:]}."

@@ -17,7 +17,9 @@ from radiology.study import Series
 
 def children(item: Dataset, name: Code) -> list[Dataset]:
     """Content items directly below ``item`` with this concept name."""
-    return [child for child in item.get("ContentSequence", []) if means(child.ConceptNameCodeSequence[0], name)]
+    return [
+        found for found in item.get("ContentSequence", []) if any(means(code, name) for code in found.get("ConceptNameCodeSequence", []))
+    ]
 
 
 def child(item: Dataset, name: Code) -> Dataset:

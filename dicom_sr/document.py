@@ -29,7 +29,7 @@ from pydicom.uid import ComprehensiveSRStorage
 from pydicom.valuerep import DT
 
 from dicom_sr.codes import LOCAL_SCHEME, MODALITY_CODES, find_schemes, to_dicom
-from dicom_sr.identity import MANUFACTURER, Act, Maker, at_source, device_uid, without_identity
+from dicom_sr.identity import MANUFACTURER, Maker, at_source, device_uid, without_identity
 from dicom_sr.kinds import Kind
 from radiology.finding import Finding
 from radiology.frame import Frame
@@ -61,8 +61,8 @@ def build(kind: Kind, title: Code, items: Iterable[ContentItem], study: Study, m
     referenced = {str(each.ReferencedSOPInstanceUID) for each in _references(root)}
     candidates = [*(header for series in _all_series(study) for header in series.instances), *others]
     evidence = [each for each in candidates if str(each.SOPInstanceUID) in (referenced or maker.report.instance_uids)]
-    act, predecessors = maker.act, maker.predecessors(kind)
-    is_signed = act is not None and act.is_signed
+    decision, predecessors = maker.decision, maker.predecessors(kind)
+    is_signed = decision is not None and decision.is_signed
     is_3d = maker.settings.comprehensive_3d and kind.sop_classes[0] != ComprehensiveSRStorage
     document: Dataset = (Comprehensive3DSR if is_3d else ComprehensiveSR)(
         evidence=[without_identity(evidence[0]), *evidence[1:]],
@@ -70,8 +70,8 @@ def build(kind: Kind, title: Code, items: Iterable[ContentItem], study: Study, m
         is_complete=not maker.report.failures,
         is_final=is_signed,
         is_verified=is_signed,
-        verifying_observer_name=act.observer.name if act else None,
-        verifying_organization=act.observer.organization if act else None,
+        verifying_observer_name=decision.observer.name if decision else None,
+        verifying_organization=decision.observer.organization if decision else None,
         previous_versions=predecessors or None,
         coding_schemes=[LOCAL_SCHEME] if LOCAL_SCHEME.CodingSchemeDesignator in find_schemes(root) else None,
         **maker.attributes(kind.name, kind.series_number, kind.description),
@@ -81,10 +81,10 @@ def build(kind: Kind, title: Code, items: Iterable[ContentItem], study: Study, m
         document.CompletionFlagDescription = maker.report.failures[0][:64].replace("\\", "/")
     if predecessors:
         _say_why(document, {str(each.SOPInstanceUID): each for each in predecessors})
-    if act is not None and is_signed:
+    if decision is not None and is_signed:
         (item,) = document.VerifyingObserverSequence
-        item.VerificationDateTime = DT(at_source(act.moment, maker.source))
-        item.VerifyingObserverIdentificationCodeSequence = _identification(act)
+        item.VerificationDateTime = DT(at_source(decision.moment, maker.source))
+        item.VerifyingObserverIdentificationCodeSequence = _identification(decision.observer)
     return document
 
 
@@ -123,8 +123,8 @@ def _say_why(document: Dataset, predecessors: dict[str, Dataset]) -> None:
                 reference.PurposeOfReferenceCodeSequence = [to_item(purpose)]
 
 
-def _identification(act: Act) -> list[Dataset]:
-    return [to_item(Code(act.observer.login, "99LOCAL", act.observer.name[:64]))] if act.observer.login else []
+def _identification(observer: Observer) -> list[Dataset]:
+    return [to_item(Code(observer.login, "99LOCAL", observer.name[:64]))] if observer.login else []
 
 
 def to_item(code: Code) -> Dataset:

@@ -84,7 +84,8 @@ def _group(
         referenced_region=ImageRegion(GraphicTypeValues.POLYLINE, rectangle(region), source_image(frames[region.key_slice])),
         finding_type=name if is_present and finding.name else None,
         finding_sites=sites(finding),
-        algorithm_id=None if _is_a_persons(finding) else algorithm(report.model),
+        # What a radiologist added is no algorithm's.
+        algorithm_id=None if finding.judgement is Judgement.ADDED else algorithm(report.model),
         geometric_purpose=GEOMETRIC_PURPOSE,
         qualitative_evaluations=[QualitativeEvaluation(PRESENCE if is_present else name, value)],
     )
@@ -172,11 +173,6 @@ def _remarks(finding: Finding, relation: RelationshipTypeValues) -> list[Content
     if finding.side and finding.name not in TERMS:
         remarks.append(CodeContentItem(LATERALITY, to_dicom(SIDE_CODES[finding.side]), relation))
     return remarks
-
-
-def _is_a_persons(finding: Finding) -> bool:
-    """A sentence that a radiologist added is no algorithm's."""
-    return finding.judged is not None and finding.judged.judgement is Judgement.ADDED
 
 
 def rectangle(region: Region) -> NDArray[np.float64]:

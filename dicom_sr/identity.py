@@ -21,10 +21,11 @@ from pydicom.sr.codedict import codes
 from pydicom.valuerep import DT
 
 from dicom_sr.kinds import FAILURE, FINDINGS, KINDS, REJECTION, SEGMENTATION, Kind
-from radiology.judgement import Observer
+from radiology.judgement import Judged
 from radiology.report import ModelIdentity, Report
 from radiology.settings import ResultSettings
 from radiology.study import digest
+from radiology.verdict import Decision
 
 MANUFACTURER = "Sightline"
 SOP_CLASSES = frozenset(str(uid) for kind in KINDS for uid in kind.sop_classes)
@@ -75,6 +76,11 @@ def own_equipment(dataset: Dataset) -> Dataset:
     return next(item for item in equipment if item.get("Manufacturer") == MANUFACTURER)
 
 
+def software() -> str:
+    """Return what Software Versions (0018,1020) calls this release."""
+    return f"{MANUFACTURER} {version('sightline')}"
+
+
 def derive_uid(*parts: str) -> str:
     """Return the UID of these parts: ``2.25.`` and a UUID (PS3.5 B.2) from their SHA-256."""
     # Joined by a character that no UID, hash or name has, so that ("ab", "c") is not ("a", "bc").
@@ -105,16 +111,22 @@ def as_written(report: Report) -> Report:
         number = finding.number
         if not number:
             number = free = free + 1
+        # A place that a person drew is another one than what the model had there.
+        drawn = _who(finding.judged) if finding.judged else ()
         regions = tuple(
             replace(
                 region,
                 score=round(region.score, _DECIMALS),
-                tracking_uid=region.tracking_uid or derive_uid("region", *_inputs(report), str(number), str(place)),
+                tracking_uid=region.tracking_uid or derive_uid("region", *_inputs(report), str(number), str(place), *drawn),
             )
             for place, region in enumerate(finding.regions)
         )
         findings.append(replace(finding, number=number, confidence=round(finding.confidence, _DECIMALS), regions=regions))
     return replace(report, findings=tuple(findings))
+
+
+def _who(decision: Judged | Decision) -> tuple[str, ...]:
+    return decision.observer.name, decision.observer.organization, decision.observer.login, decision.moment.isoformat()
 
 
 def to_percent(certainty: float) -> float:
@@ -180,15 +192,6 @@ def character_set(source: Dataset, texts: Sequence[str]) -> str | list[str]:
 
 
 @dataclass(frozen=True)
-class Act:
-    """A radiologist's decision that makes the next version: who, when, and whether the report is signed with it."""
-
-    observer: Observer
-    moment: datetime
-    is_signed: bool
-
-
-@dataclass(frozen=True)
 class Maker:
     """What all objects of one report share: who made them, from what, and when.
 
@@ -199,7 +202,7 @@ class Maker:
         settings: which objects are wanted, and of which class.
         replaces: documents of earlier readings whose place these objects take.
         newest: the newest object of this reading in each series, by the name that ``uid`` is asked with; empty at first.
-        act: what made this version; None for the model's own.
+        decision: what made this version; None for the model's own.
     """
 
     report: Report
@@ -208,7 +211,7 @@ class Maker:
     settings: ResultSettings
     replaces: tuple[Dataset, ...] = ()
     newest: Mapping[str, Dataset] = field(default_factory=dict)
-    act: Act | None = None
+    decision: Decision | None = None
 
     def uid(self, name: str) -> str:
         """Return the UID for a name, for example ``findings instance``."""
@@ -223,7 +226,7 @@ class Maker:
         The first object of a name is the first of a series of its own; a later version follows the newest in its series.
         """
         model, before = self.report.model, self.newest.get(name)
-        moment = at_source(self.act.moment if self.act else self.report.started, self.source)
+        moment = at_source(self.decision.moment if self.decision else self.report.started, self.source)
         return {
             "series_instance_uid": str(before.SeriesInstanceUID) if before else self.uid(f"{name} series"),
             "series_number": int(before.SeriesNumber) if before else series_number,
@@ -232,7 +235,7 @@ class Maker:
             "series_description": description,
             "manufacturer": MANUFACTURER,
             "manufacturer_model_name": model.name,
-            "software_versions": self._software,
+            "software_versions": [self.report.model.version, software()],
             "device_serial_number": model.weights_hash,
             "contributing_equipment": [self._equipment()],
             "content_qualification": hd.ContentQualificationValues.RESEARCH,
@@ -261,7 +264,7 @@ class Maker:
             manufacturer=MANUFACTURER,
             purpose_of_reference=codes.DCM.ProcessingEquipment,
             manufacturer_model_name=model.name,
-            software_versions=self._software,
+            software_versions=[self.report.model.version, software()],
             device_serial_number=model.weights_hash,
             # The one place for an instant with its time zone: Timezone Offset From UTC would claim it for the study's times too.
             contribution_datetime=DT(self.report.started),
@@ -271,11 +274,5 @@ class Maker:
         return equipment
 
     @property
-    def _software(self) -> list[str]:
-        return [self.report.model.version, f"{MANUFACTURER} {version('sightline')}"]
-
-    @property
     def _version(self) -> tuple[str, ...]:
-        if self.act is None:
-            return ()
-        return self.act.observer.name, self.act.observer.organization, self.act.observer.login, self.act.moment.isoformat()
+        return () if self.decision is None else _who(self.decision)

@@ -31,7 +31,7 @@ from dicom_sr.kinds import FAILURE, MEASUREMENTS, SEGMENTATION
 from dicom_sr.measurements import read_measurements
 from radiology.finding import Box, Finding, Presence, Region
 from radiology.frame import Frame
-from radiology.judgement import Judged, Judgement, Rejection
+from radiology.judgement import Judged, Judgement, Reason, Rejection
 from radiology.report import ModelIdentity, Report
 from radiology.study import Series, Study
 
@@ -155,7 +155,7 @@ def _judged(item: Dataset) -> Judged:
 
 
 def _rejection(item: Dataset) -> Rejection:
-    return Rejection(_numbers(item)[0], str(item.TextValue), observer(item), moment(item.ObservationDateTime))
+    return Rejection(_numbers(item)[0], Reason(item.TextValue), observer(item), moment(item.ObservationDateTime))
 
 
 def _region(group: Dataset, study: Study, masks: _Masks) -> Region:

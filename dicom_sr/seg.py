@@ -27,16 +27,22 @@ from pydicom.sr.codedict import codes
 
 from dicom_sr.codes import CATEGORY_CODES, to_dicom
 from dicom_sr.identity import MANUFACTURER, Maker, derive_uid, tracking_identifier, without_identity
+from dicom_sr.kinds import SEGMENTATION
 from dicom_sr.layout import name_sources, stand_ins
 from dicom_sr.planes import any_overlap, bit_planes, byte_planes, label_planes, shown
 from radiology.finding import Finding, Presence, Region
 from radiology.frame import Frame
 from radiology.image import VOLUME_MODALITIES
+from radiology.judgement import Judgement
 from radiology.study import Series, Study
 from radiology.terms import SIDE_CODES, TERMS
 
-FIRST_SERIES_NUMBER = 9101
 _COLOUR_WITHOUT_TERM = (200, 200, 200)
+_ALGORITHM_TYPES: dict[Judgement | None, SegmentAlgorithmTypeValues] = {
+    Judgement.EDITED: SegmentAlgorithmTypeValues.SEMIAUTOMATIC,
+    Judgement.ADDED: SegmentAlgorithmTypeValues.MANUAL,
+}
+"""Where a radiologist had a hand in it; all else is the model's."""
 
 
 @dataclass(frozen=True)
@@ -72,8 +78,8 @@ def sources(study: Study, findings: tuple[Finding, ...]) -> Iterator[Source]:
     """Group the regions that have a mask by the Segmentation they go to; none for an empty set."""
     for series in study.series:
         places = [
-            (tracking_identifier(number, place), finding, region)
-            for number, finding in enumerate(findings, 1)
+            (tracking_identifier(finding.number, place), finding, region)
+            for finding in findings
             for place, region in enumerate(finding.regions, 1)
             if region.series_uid == series.series_uid and region.mask is not None and region.mask.any()
         ]
@@ -111,9 +117,7 @@ def build(source: Source, series_number: int, maker: Maker, label_map: bool = Fa
         content_label="AI_SEGMENTATION",
         content_description="AI segmentation, not verified",
         content_creator_name="",
-        **maker.attributes(
-            f"SEG {source.uid}{' LABELMAP' * is_label_map}", series_number, "AI segmentation - research, not verified, not for diagnosis"
-        ),
+        **maker.attributes(_name(source.uid, kind.value), series_number, SEGMENTATION.description),
     )
     slices = [source.first + place for place in name_sources(segmentation, source.frames)]
     segmentation.Rows, segmentation.Columns = rows, columns
@@ -127,6 +131,16 @@ def build(source: Source, series_number: int, maker: Maker, label_map: bool = Fa
     maker.stamp(segmentation)
     _name_dimensions(segmentation)
     return segmentation
+
+
+def name_of(source_uid: str, segmentation: Dataset) -> str:
+    """Return the name by which a Maker knows the Segmentation of a source."""
+    return _name(source_uid, str(segmentation.SegmentationType))
+
+
+def _name(source_uid: str, kind: str) -> str:
+    # A label map is of another SOP class, and so never a later version of one that is none.
+    return f"SEG {source_uid}{' LABELMAP' if kind == SegmentationTypeValues.LABELMAP.value else ''}"
 
 
 def _kind(rows: int, columns: int, label_map: bool) -> SegmentationTypeValues:
@@ -149,6 +163,7 @@ def _segment(number: int, identifier: str, finding: Finding, region: Region, mak
     term = None if finding.presence is Presence.ABSENT else TERMS.get(finding.name)
     side = to_dicom(SIDE_CODES[finding.side]) if finding.side else None
     model = maker.report.model
+    algorithm_type = _ALGORITHM_TYPES.get(finding.judgement, SegmentAlgorithmTypeValues.AUTOMATIC)
     if term is None:
         # LO: one line of 64 characters, and a backslash would make it two values (PS3.5 6.2).
         label = " ".join(finding.sentence.replace("\\", " ").split())[:64]
@@ -161,8 +176,10 @@ def _segment(number: int, identifier: str, finding: Finding, region: Region, mak
         segment_label=label,
         segmented_property_category=CATEGORY_CODES[term.kind if term else ""],
         segmented_property_type=to_dicom(term.code) if term else codes.DCM.ImageRegion,
-        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
-        algorithm_identification=hd.AlgorithmIdentificationSequence(
+        algorithm_type=algorithm_type,
+        algorithm_identification=None
+        if algorithm_type is SegmentAlgorithmTypeValues.MANUAL
+        else hd.AlgorithmIdentificationSequence(
             name=model.name, family=codes.DCM.ArtificialIntelligence, version=model.version, source=MANUFACTURER
         ),
         tracking_uid=region.tracking_uid,

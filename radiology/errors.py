@@ -10,6 +10,7 @@
       EngineError       the model
         UnreadableAnswer
         OutOfMemory
+      VerdictError      a radiologist's decision cannot be taken as it is; look at the report again
       WriteError        we built a bad DICOM object: our bug
       LedgerError       our own record of jobs: disk full, database away, a step that a job may not take
       QueueError        the broker is away
@@ -60,6 +61,10 @@ class UnreadableAnswer(EngineError):
 
 class OutOfMemory(EngineError):
     """The device has too little memory for this study."""
+
+
+class VerdictError(SightlineError):
+    """A decision on a report that is not in force any more, or on a sentence that it does not have."""
 
 
 class WriteError(SightlineError):

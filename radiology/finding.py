@@ -12,7 +12,7 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from radiology.judgement import Judged
+from radiology.judgement import Judged, Judgement
 from radiology.measurement import Measurement
 
 
@@ -154,3 +154,8 @@ class Finding:
     flags: tuple[str, ...] = ()
     number: int = 0
     judged: Judged | None = None
+
+    @property
+    def judgement(self) -> Judgement | None:
+        """How a radiologist decided about it; None where none has."""
+        return self.judged.judgement if self.judged else None

@@ -18,6 +18,16 @@ class Judgement(StrEnum):
     """The radiologist's own: the model had missed it."""
 
 
+class Reason(StrEnum):
+    """Why a sentence was taken out."""
+
+    FALSE_POSITIVE = "false positive"
+    WRONG_PLACE = "wrong place"
+    WRONG_SIDE = "wrong side"
+    WORDING = "wording"
+    NOT_RELEVANT = "not relevant"
+
+
 @dataclass(frozen=True)
 class Observer:
     """A person who judges.
@@ -47,6 +57,6 @@ class Rejection:
     """A sentence that was taken out: its number in the report, why, and by whom and when."""
 
     number: int
-    reason: str
+    reason: Reason
     observer: Observer
     moment: datetime
