@@ -216,9 +216,8 @@ class Maker:
     def uid(self, name: str) -> str:
         """Return the UID for a name, for example ``findings instance``."""
         # The releases count, as they decide the bytes: one UID never names two different objects.
-        return derive_uid(
-            name, *_inputs(self.report), version("sightline"), version("highdicom"), str(self.settings.comprehensive_3d), *self._version
-        )
+        forms = str(self.settings.comprehensive_3d), str(self.settings.label_maps)
+        return derive_uid(name, *_inputs(self.report), version("sightline"), version("highdicom"), *forms, *self._version)
 
     def attributes(self, name: str, series_number: int, description: str) -> dict[str, Any]:
         """Return the arguments that highdicom's constructors of SR and SEG share.

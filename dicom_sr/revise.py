@@ -21,16 +21,14 @@ from radiology.study import Study
 from radiology.verdict import Decision, judge
 
 
-def revise(
-    study: Study, instances: Sequence[Dataset], decision: Decision, settings: ResultSettings | None = None, label_maps: bool = False
-) -> list[Dataset]:
+def revise(study: Study, instances: Sequence[Dataset], decision: Decision, settings: ResultSettings | None = None) -> list[Dataset]:
     """Write what follows from a radiologist's decision.
 
     Args:
         study: the study that the report is about; headers suffice.
         instances: the results that the archive holds of it.
         decision: what was decided about the version in force.
-        settings, label_maps: as for ``write``.
+        settings: as for ``write``.
 
     Returns:
         What is to be stored: the documents anew, each with Instance Number + 1 in its series and the one before as predecessor;
@@ -54,7 +52,7 @@ def revise(
     kept = [masks[part.uid] for part in parts if part not in changed]
     free = max([SEGMENTATION.series_number - 1, *(int(each.SeriesNumber) for each in masks.values())]) + 1
     with refusals(study):
-        drawn = [seg.build(part, number, maker, label_maps) for number, part in enumerate(changed, free)]
+        drawn = [seg.build(part, number, maker) for number, part in enumerate(changed, free)]
         made = [*build_documents(study, maker, [*drawn, *kept]), *drawn]
         followed = {str(each.SeriesInstanceUID) for each in (*made, *kept)}
         left_over = [each for each in version.objects if str(each.SeriesInstanceUID) not in followed]

@@ -94,17 +94,14 @@ def sources(study: Study, findings: tuple[Finding, ...]) -> Iterator[Source]:
                 yield Source(series, first, stop, tuple(group))
 
 
-def build(source: Source, series_number: int, maker: Maker, label_map: bool = False) -> hd.seg.Segmentation:
-    """Return the Segmentation of one source; frames without any marked pixel are left out.
-
-    ``label_map``: as LABELMAP where no two of its segments share a pixel, which one cannot say.
-    """
+def build(source: Source, series_number: int, maker: Maker) -> hd.seg.Segmentation:
+    """Return the Segmentation of one source; frames without any marked pixel are left out."""
     regions = [region for *_, region in source.places]
     images = stand_ins(source.series, source.first, source.stop)
     header = source.frames[0].header
     rows, columns = int(header.Rows), int(header.Columns)
     overlap = any_overlap(regions)
-    kind = _kind(rows, columns, label_map and not overlap)
+    kind = _kind(rows, columns, maker.settings.label_maps and not overlap)
     is_label_map = kind is SegmentationTypeValues.LABELMAP
     visible = shown(regions, source.first, source.stop)
     segmentation = hd.seg.Segmentation(

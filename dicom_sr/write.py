@@ -29,7 +29,6 @@ def write(
     report: Report,
     previous: Sequence[Dataset] = (),
     settings: ResultSettings | None = None,
-    label_maps: bool = False,
 ) -> list[Dataset]:
     """Write one report as DICOM objects of the study.
 
@@ -37,8 +36,7 @@ def write(
         study: the study that was read; headers suffice.
         report: what the model says. What the objects add to it (numbers, Tracking UIDs) is that of ``as_written``.
         previous: the results that the archive holds of the study. The new documents name those whose place they take.
-        settings: which objects are wanted beside findings and masks.
-        label_maps: masks as label maps where none overlap, for an archive that takes them.
+        settings: which objects are wanted beside findings and masks, and of which class.
 
     Returns:
         The findings first, then draft report and measurements, then a SEG per cross-sectional series or radiograph that has a
@@ -56,8 +54,7 @@ def write(
     maker = replace(maker, replaces=tuple(each for each in in_force(previous) if str(each.SeriesInstanceUID) not in own))
     with refusals(study):
         segmentations = [
-            seg.build(part, number, maker, label_maps)
-            for number, part in enumerate(seg.sources(study, report.findings), SEGMENTATION.series_number)
+            seg.build(part, number, maker) for number, part in enumerate(seg.sources(study, report.findings), SEGMENTATION.series_number)
         ]
         return [*build_documents(study, maker, segmentations), *segmentations]
 

@@ -50,6 +50,7 @@ class PacsSettings(Section):
     port: int = Field(4242, description="The archive's DICOM port.")
     ae_title: str = Field("ORTHANC", min_length=1, max_length=16, description="The archive's AE title.")
     timeout_seconds: float = Field(60.0, description="Longest wait for one answer of the archive.")
+    store_by: Literal["STOW-RS", "C-STORE"] = Field("STOW-RS", description="How results go to the archive: `STOW-RS` or `C-STORE`.")
 
 
 class WatcherSettings(Section):
@@ -115,6 +116,7 @@ class ResultSettings(Section):
     comprehensive_3d: bool = Field(True, description="Findings as Comprehensive 3D SR; false is Comprehensive SR, for old archives.")
     draft: bool = Field(True, description="Whether a readable draft report (TID 2000) is written too.")
     measurements: bool = Field(True, description="Whether measurements of the masks are written too.")
+    label_maps: bool = Field(False, description="Masks as label maps where none overlap and the archive takes them; else one bit a pixel.")
 
 
 class Settings(BaseSettings):

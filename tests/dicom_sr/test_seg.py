@@ -39,10 +39,9 @@ def segmentations(study: Study, regions: Sequence[Region], label_maps: bool = Fa
 
 def written(study: Study, findings: Sequence[Finding], label_maps: bool = False) -> list[Dataset]:
     report = dicom_sr.as_written(report_on(study, *findings))
-    maker = Maker(report, study.series[0].instances[0], "ISO_IR 192", ResultSettings())
+    maker = Maker(report, study.series[0].instances[0], "ISO_IR 192", ResultSettings(label_maps=label_maps))
     return [
-        seg.build(source, SEGMENTATION.series_number + number, maker, label_maps)
-        for number, source in enumerate(seg.sources(study, report.findings))
+        seg.build(source, SEGMENTATION.series_number + number, maker) for number, source in enumerate(seg.sources(study, report.findings))
     ]
 
 
