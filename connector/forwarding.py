@@ -7,7 +7,6 @@ set aside, so that nothing waits behind it.
 
 from __future__ import annotations
 
-import socket
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
@@ -19,14 +18,13 @@ from typing import Any, Self
 import structlog
 from pydicom import dcmread
 from pydicom.uid import UID
-from pynetdicom import AE, _config, build_context, evt
+from pynetdicom import AE, _config
 
+from connector.association import CONTEXTS, SUCCESS_OR_WARNING, accepted, associate
 from connector.spool import Spool
 from radiology.errors import PacsError, PacsRefused, PacsUnreachable
 from radiology.settings import Settings
 
-_CONTEXTS_IN_AN_ASSOCIATION = 128
-_SUCCESS_OR_WARNING = frozenset({0x0000, 0xB000, 0xB006, 0xB007})
 _LONGEST_PAUSE_SECONDS = 30.0
 _LOOK_SECONDS = 1.0
 _HANG_UPS = 3
@@ -75,37 +73,22 @@ class Forwarder:
         """
         files = sorted(((*_class_and_syntax(path), path) for path in paths), key=lambda file: file[:2])
         kinds = [(kind, [path for *_, path in group]) for kind, group in groupby(files, key=lambda file: file[:2])]
-        for start in range(0, len(kinds), _CONTEXTS_IN_AN_ASSOCIATION):
-            batch = kinds[start : start + _CONTEXTS_IN_AN_ASSOCIATION]
-            association = self._associate([kind for kind, _ in batch])
+        for start in range(0, len(kinds), CONTEXTS):
+            batch = kinds[start : start + CONTEXTS]
+            # Where the archive takes none of them, each is set aside.
+            association = associate(self._entity, self._pacs, [kind for kind, _ in batch])
             try:
-                accepted = {(context.abstract_syntax, context.transfer_syntax[0]) for context in association.accepted_contexts}
+                taken = accepted(association)
                 for kind, members in batch:
                     for path in members:
                         if self._stop.is_set():
                             return
-                        if kind in accepted:
+                        if kind in taken:
                             self._send(association, path)
                         else:
                             self._set_aside(path, f"class {kind[0]} in transfer syntax {kind[1]} is not accepted")
             finally:
                 association.release()
-
-    def _associate(self, kinds: Sequence[tuple[UID, UID]]) -> Any:
-        association = self._entity.associate(
-            self._pacs.host,
-            self._pacs.port,
-            contexts=[build_context(sop_class, syntax) for sop_class, syntax in kinds],
-            ae_title=self._pacs.ae_title,
-            evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
-        )
-        if association.is_established:
-            return association
-        if association.is_rejected:
-            raise PacsUnreachable(f"The archive rejected the association; see that it is called {self._pacs.ae_title} and knows us.")
-        if association.rejected_contexts:  # the archive answered, and takes none of them: each is set aside
-            return association
-        raise PacsUnreachable(f"The archive does not answer at {self._pacs.host}:{self._pacs.port}; see that it runs.")
 
     def _send(self, association: Any, path: Path) -> None:
         if not association.is_established:
@@ -120,7 +103,7 @@ class Forwarder:
             if self._hung_up[path] == _HANG_UPS:
                 self._set_aside(path, f"the archive hung up on it {_HANG_UPS} times")
             raise PacsUnreachable("The archive hung up, or did not answer in time; it is called again.")
-        if status in _SUCCESS_OR_WARNING:
+        if status in SUCCESS_OR_WARNING:
             self._spool.forwarded(path)
         elif status & 0xFF00 == 0xA700:
             raise PacsRefused(f"The archive has no room (0x{status:04X}); free its disk.")
@@ -152,7 +135,3 @@ class Forwarder:
 def _class_and_syntax(path: Path) -> tuple[UID, UID]:
     meta = dcmread(path, specific_tags=[], stop_before_pixels=True).file_meta
     return meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID
-
-
-def _send_at_once(event: evt.Event) -> None:
-    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -6,7 +6,7 @@ out as :class:`~radiology.errors.PacsUnreachable` (no answer) or :class:`~radiol
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any
@@ -17,8 +17,9 @@ from dicomweb_client.api import DICOMClient
 from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
 
+from connector import association
 from dicom_sr import is_ours
-from radiology.errors import IncompleteStudy, PacsRefused, PacsUnreachable
+from radiology.errors import IncompleteStudy, PacsRefused, PacsUnreachable, SopClassRefused
 from radiology.settings import PacsSettings
 from radiology.study import Series, Study
 
@@ -30,8 +31,10 @@ _UNREACHABLE = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE
 class Pacs:
     """One archive. Every method may raise a :class:`~radiology.errors.PacsError`."""
 
-    def __init__(self, client: DICOMClient) -> None:
+    def __init__(self, client: DICOMClient, by_dimse: PacsSettings | None = None) -> None:
+        """``by_dimse``: where results are sent by C-STORE; None stores them through the client."""
         self._client = client
+        self._by_dimse = by_dimse
 
     @classmethod
     def connect(cls, settings: PacsSettings) -> Pacs:
@@ -41,7 +44,7 @@ class Pacs:
             session.auth = (settings.user, settings.password.get_secret_value())
         client = DICOMwebClient(settings.dicomweb_url, session=session, timeout=settings.timeout_seconds)
         client.set_http_retry_params(retry=False)  # the job is tried again as a whole, with a reason that can be read
-        return cls(client)
+        return cls(client, settings if settings.store_by == "C-STORE" else None)
 
     def count(self, study_uid: str) -> int:
         """Return how many instances of a study the archive says it holds; 0 where it does not know the study."""
@@ -104,6 +107,7 @@ class Pacs:
         """Store instances and see, by query, that they are all there. What the archive holds already is not sent again.
 
         Raises:
+            SopClassRefused: the archive does not take objects of the class of one or more of them, and took the others.
             PacsRefused: the archive did not take one (STOW-RS answers 202 or lists it as failed), or took it and does
                 not list it. The others are stored; calling this again sends only the missing ones.
         """
@@ -111,17 +115,30 @@ class Pacs:
         send = [instance for instance in instances if str(instance.SOPInstanceUID) not in held]
         if not send:
             return
-        for instance in send:  # dicomweb-client writes none by itself, and the archive would keep a file that no reader opens
-            instance.preamble = getattr(instance, "preamble", None) or bytes(128)
-        with _translated(f"store {len(send)} instances"):
-            answer = self._client.store_instances(send)
-        failed = {str(item.get("ReferencedSOPInstanceUID")): item.get("FailureReason", 0) for item in answer.get("FailedSOPSequence", ())}
+        failed = association.store(send, self._by_dimse) if self._by_dimse else self._stow(send)
+        which = ", ".join(f"{uid} (0x{reason:04X})" for uid, reason in failed.items())
+        if failed and set(failed.values()) == {association.CLASS_NOT_SUPPORTED}:
+            raise SopClassRefused(f"The archive does not take the SOP class of {which}; add it there, or set what it takes.")
         if failed:
-            which = ", ".join(f"{uid} (0x{reason:04X})" for uid, reason in failed.items())
             raise PacsRefused(f"The archive did not store {which}; look at its log.")
         missing = {str(instance.SOPInstanceUID) for instance in send} - self.stored(send)
         if missing:
             raise PacsRefused(f"The archive answered that it stored {', '.join(sorted(missing))}, but does not list it; look at its log.")
+
+    def _stow(self, instances: Sequence[Dataset]) -> Mapping[str, int]:
+        """Send instances by STOW-RS; return the Failure Reason of each that was not stored (PS3.18 10.5.3)."""
+        for instance in instances:  # dicomweb-client writes none by itself, and the archive would keep a file that no reader opens
+            instance.preamble = getattr(instance, "preamble", None) or bytes(128)
+        with _translated(f"store {len(instances)} instances"):
+            try:
+                answer = self._client.store_instances(instances)
+            except requests.HTTPError as error:
+                if error.response is None or error.response.status_code != HTTPStatus.CONFLICT or not error.response.content:
+                    raise
+                answer = Dataset.from_json(error.response.json())  # none was stored, and the body may say why
+                if "FailedSOPSequence" not in answer:
+                    raise
+        return {str(item.get("ReferencedSOPInstanceUID")): item.get("FailureReason", 0) for item in answer.get("FailedSOPSequence", ())}
 
     def _series(self, study_uid: str) -> list[tuple[str, str]]:
         """Return UID and modality of each series of a study."""

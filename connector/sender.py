@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,12 +13,11 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, MediaStorageDirectoryStorage
 from pynetdicom import AE, _config, build_context, evt
 
+from connector.association import CONTEXTS, SUCCESS_OR_WARNING, accepted, send_at_once
 from radiology.errors import PacsUnreachable
 from radiology.settings import ListenerSettings
 
 _CALLING_AE_TITLE = "SIGHTLINE_SEND"
-_CONTEXTS_IN_AN_ASSOCIATION = 128
-_SUCCESS_OR_WARNING = frozenset({0x0000, 0xB000, 0xB006, 0xB007})
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ def send_folder(folder: Path, listener: ListenerSettings) -> Iterator[tuple[Path
         else:
             kinds[kind].append(path)
     waiting = iter(sorted(kinds.items()))
-    while batch := list(islice(waiting, _CONTEXTS_IN_AN_ASSOCIATION)):
+    while batch := list(islice(waiting, CONTEXTS)):
         yield from _send(batch, listener)
 
 
@@ -73,7 +71,7 @@ def _send(batch: list[tuple[tuple[UID, UID], list[Path]]], listener: ListenerSet
         listener.port,
         contexts=[build_context(*kind) for kind, _ in batch],
         ae_title=listener.ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
+        evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)],
     )
     if not association.is_established:
         what = "rejects us" if association.is_rejected else "does not answer"
@@ -82,10 +80,10 @@ def _send(batch: list[tuple[tuple[UID, UID], list[Path]]], listener: ListenerSet
             "and see that SIGHTLINE_LISTENER__CALLING_AE_TITLES admits " + _CALLING_AE_TITLE + "."
         )
     try:
-        accepted = {(context.abstract_syntax, context.transfer_syntax[0]) for context in association.accepted_contexts}
+        taken = accepted(association)
         for kind, paths in batch:
             for path in paths:
-                if kind not in accepted:
+                if kind not in taken:
                     yield path, NotSent(f"not sent: the listener takes no {kind[0].name} in {kind[1].name}.", is_failure=True)
                     continue
                 try:
@@ -98,10 +96,6 @@ def _send(batch: list[tuple[tuple[UID, UID], list[Path]]], listener: ListenerSet
                 if status is None:
                     raise PacsUnreachable("The listener gave no answer; look at its log.")
                 refused = NotSent(f"refused by the listener with status 0x{status:04X}.", is_failure=True)
-                yield path, None if status in _SUCCESS_OR_WARNING else refused
+                yield path, None if status in SUCCESS_OR_WARNING else refused
     finally:
         association.release()
-
-
-def _send_at_once(event: evt.Event) -> None:
-    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -7,6 +7,7 @@
       PacsError         the network or the archive; try later
         PacsUnreachable
         PacsRefused
+          SopClassRefused
       EngineError       the model
         UnreadableAnswer
         OutOfMemory
@@ -45,6 +46,10 @@ class PacsUnreachable(PacsError):
 
 class PacsRefused(PacsError):
     """The archive answered, and said no."""
+
+
+class SopClassRefused(PacsRefused):
+    """The archive does not take objects of a SOP class; others it may."""
 
 
 class EngineError(SightlineError):

@@ -50,6 +50,7 @@ class PacsSettings(Section):
     port: int = Field(4242, description="The archive's DICOM port.")
     ae_title: str = Field("ORTHANC", min_length=1, max_length=16, description="The archive's AE title.")
     timeout_seconds: float = Field(60.0, description="Longest wait for one answer of the archive.")
+    calling_ae_title: str = Field("SIGHTLINE", min_length=1, max_length=16, description="Our AE title when results go by C-STORE.")
     store_by: Literal["STOW-RS", "C-STORE"] = Field("STOW-RS", description="How results go to the archive: `STOW-RS` or `C-STORE`.")
 
 

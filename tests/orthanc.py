@@ -27,9 +27,10 @@ class Orthanc:
     """An Orthanc process with its own folder; ``settings`` are Sightline's, pointing at it and at a free listener port.
 
     The quiet time in ``settings`` is short, so that tests do not wait. What is stored survives ``stop`` and ``start``.
+    ``options`` of Orthanc's configuration take the place of ours.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **options: object) -> None:
         http_port = free_port()
         url = f"http://127.0.0.1:{http_port}"
         self.settings = Settings(
@@ -40,13 +41,14 @@ class Orthanc:
         )
         self.url = url
         self._folder = folder
+        self._options = options
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> Self:
         """Start it and wait until it answers."""
         (self._folder / "orthanc").mkdir(parents=True, exist_ok=True)
         file = self._folder / "orthanc.json"
-        file.write_text(json.dumps(orthanc.configuration(self.settings)))
+        file.write_text(json.dumps(orthanc.configuration(self.settings) | self._options))
         log = self._folder / "orthanc.log"
         self._process = subprocess.Popen(
             [orthanc.program(), f"--logfile={log}", str(file)],

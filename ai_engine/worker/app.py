@@ -41,6 +41,6 @@ def run(settings: Settings) -> None:
     ledger.remember(MODEL_IN_USE, engine.identity.weights_hash)
     app = celery_app(settings)
     name = f"{socket.gethostname()}:{os.getpid()}"
-    register(app, Worker(name, ledger, Pacs.connect(settings.pacs), engine, settings.watcher))
+    register(app, Worker(name, ledger, Pacs.connect(settings.pacs), engine, settings.watcher, settings.results))
     _log.info("ready", worker=name, model=engine.identity.name, weights_hash=engine.identity.weights_hash)
     app.worker_main(["worker", "--pool=solo", "--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"])

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
+from pydicom import Dataset
 
 import dicom_sr
 from ai_engine.engine import Engine
@@ -26,6 +27,7 @@ from radiology.errors import (
     IllegalTransition,
     LedgerError,
     PacsError,
+    SopClassRefused,
     StudyError,
     UnreadableAnswer,
     UnsupportedImage,
@@ -33,7 +35,8 @@ from radiology.errors import (
 )
 from radiology.image import PROJECTION_MODALITIES, Image
 from radiology.jobs import Job, JobState
-from radiology.settings import WatcherSettings
+from radiology.report import Report
+from radiology.settings import ResultSettings, WatcherSettings
 from radiology.study import Series, Study
 
 _log = structlog.get_logger()
@@ -41,13 +44,17 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Worker:
-    """What a worker works with. ``name`` says in the ledger who holds a job; ``wanted`` are the rules of what is read."""
+    """What a worker works with.
+
+    ``name`` says in the ledger who holds a job; ``wanted`` are the rules of what is read, ``results`` of what is written.
+    """
 
     name: str
     ledger: Ledger
     pacs: Pacs
     engine: Engine
     wanted: WatcherSettings
+    results: ResultSettings
 
 
 def read_study(job_id: int, worker: Worker) -> Job | None:
@@ -94,11 +101,25 @@ def _read(study_uid: str, worker: Worker, parts: dict[str, float]) -> tuple[str,
     images = _images(chosen.study, worker.pacs, parts)
     with _timed(parts, "model"):
         report = worker.engine.read(chosen.study, images, started)
-    with _timed(parts, "write"):
-        results = dicom_sr.write(chosen.study, report)
-    with _timed(parts, "store"):
-        worker.pacs.store(results)
+    results = store_results(chosen.study, report, worker.pacs, worker.results, parts)
     return tuple(str(result.SOPInstanceUID) for result in results)
+
+
+def store_results(study: Study, report: Report, pacs: Pacs, wanted: ResultSettings, parts: dict[str, float]) -> list[Dataset]:
+    """Write the results and store them, and return them; masks as bits where label maps are wanted and the archive does not take them."""
+    with _timed(parts, "write"):
+        results = dicom_sr.write(study, report, settings=wanted)
+    with _timed(parts, "store"):
+        try:
+            if wanted.label_maps:  # first, as what refers to them must be written anew if they are refused
+                pacs.store([result for result in results if result.Modality == "SEG"])
+            pacs.store(results)
+            return results
+        except SopClassRefused as error:
+            if not wanted.label_maps:
+                raise
+            _log.warning("label maps refused", reason=str(error))
+    return store_results(study, report, pacs, wanted.model_copy(update={"label_maps": False}), parts)
 
 
 def _images(study: Study, pacs: Pacs, parts: dict[str, float]) -> list[Image]:

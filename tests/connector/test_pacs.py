@@ -12,7 +12,7 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 
 from connector.pacs import Pacs
-from radiology.errors import IncompleteStudy, PacsRefused, PacsUnreachable
+from radiology.errors import IncompleteStudy, PacsRefused, PacsUnreachable, SopClassRefused
 from radiology.settings import PacsSettings
 from tests.connector.samples import ct_series, our_result, radiograph
 from tests.orthanc import Orthanc, free_port
@@ -143,6 +143,17 @@ def test_a_partly_failed_store_names_what_failed_and_why() -> None:
     answer = Dataset()
     answer.FailedSOPSequence = [failed]
     with answering(202, answer.to_json().encode()) as settings, pytest.raises(PacsRefused, match=rf"{image.SOPInstanceUID} \(0xA700\)"):
+        Pacs.connect(settings).store([image])
+
+
+@pytest.mark.parametrize("status", [202, 409])
+def test_a_class_that_the_archive_does_not_take_is_named_as_such(status: int) -> None:
+    image = radiograph(generate_uid())
+    failed = Dataset()
+    failed.ReferencedSOPClassUID, failed.ReferencedSOPInstanceUID, failed.FailureReason = image.SOPClassUID, image.SOPInstanceUID, 0x0122
+    answer = Dataset()
+    answer.FailedSOPSequence = [failed]
+    with answering(status, answer.to_json().encode()) as settings, pytest.raises(SopClassRefused, match=str(image.SOPInstanceUID)):
         Pacs.connect(settings).store([image])
 
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+import numpy as np
 import pytest
 from pydicom import Dataset
 from pydicom.dataset import FileDataset
@@ -13,15 +15,18 @@ from ai_engine.engine import Engine
 from ai_engine.model.assistant import Assistant
 from ai_engine.model.language import Language
 from ai_engine.model.unified import UnifiedModel
-from ai_engine.worker.reading import Worker, read_study
+from ai_engine.worker.reading import Worker, read_study, store_results
 from ai_engine.worker.tasks import record_failure
 from connector.ledger import Ledger
 from connector.pacs import Pacs
+from radiology.finding import Box, Finding, Region
 from radiology.jobs import Job, JobState
 from radiology.report import ModelIdentity
-from radiology.settings import LedgerSettings, WatcherSettings
-from radiology.study import digest
+from radiology.settings import LedgerSettings, ResultSettings, WatcherSettings
+from radiology.study import Study, digest
 from tests.ai_engine.chest_studies import ct, radiographs
+from tests.dicom_sr.reports import report_on
+from tests.dicom_sr.sources import ct_series
 from tests.orthanc import Orthanc
 
 IDENTITY = ModelIdentity("sightline-tiny", "0", "0" * 64)
@@ -41,7 +46,7 @@ def pacs(orthanc: Orthanc) -> Pacs:
 
 @pytest.fixture
 def worker(taught_assistant: Assistant, ledger: Ledger, pacs: Pacs) -> Worker:
-    return Worker("worker-1", ledger, pacs, Engine(taught_assistant, IDENTITY, maximum_key_slices=2), WatcherSettings())
+    return Worker("worker-1", ledger, pacs, Engine(taught_assistant, IDENTITY, maximum_key_slices=2), WatcherSettings(), ResultSettings())
 
 
 def queued(ledger: Ledger, instances: list[FileDataset]) -> int:
@@ -215,3 +220,20 @@ def test_the_ledger_and_the_results_reasons_hold_nothing_of_the_patient(read: Ca
     written = repr(job) + repr(ledger.history(job.job_id))
     assert "DOE" not in written
     assert "SECRET-ID" not in written
+
+
+@pytest.mark.parametrize(("takes_label_maps", "written"), [(True, "LABELMAP"), (False, "BINARY")])
+def test_an_archive_that_refuses_label_maps_gets_the_masks_as_bits(takes_label_maps: bool, written: str, tmp_path: Path) -> None:
+    slices = ct_series()
+    study = Study.from_instances(slices)
+    region = Region(study.series[0].series_uid, Box((0, 2, 3), (2, 5, 6)), np.ones((2, 3, 3), bool))
+    report = report_on(study, Finding("nodule", "A nodule.", regions=(region,)))
+    with Orthanc(tmp_path, UnknownSopClassAccepted=takes_label_maps) as orthanc:
+        pacs = Pacs.connect(orthanc.settings.pacs.model_copy(update={"store_by": "C-STORE"}))
+        pacs.store(slices)
+        stored = store_results(study, report, pacs, ResultSettings(label_maps=True), {})
+        again = store_results(study, report, pacs, ResultSettings(label_maps=True), {})
+        held = pacs.results(study.study_uid)
+    assert [each.SegmentationType for each in held if each.Modality == "SEG"] == [written]
+    assert {each.SOPInstanceUID for each in held} == {each.SOPInstanceUID for each in stored} == {each.SOPInstanceUID for each in again}
+    assert dicom_sr.read(held, study) == dicom_sr.as_written(report)

@@ -1,0 +1,89 @@
+"""Associations with the archive, as storage SCU: what is proposed, how it is opened, and what its statuses mean (PS3.4 B.2.3)."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydicom import Dataset
+from pydicom.uid import UID
+from pynetdicom import AE, build_context, evt
+
+from radiology.errors import PacsUnreachable
+from radiology.settings import PacsSettings
+
+CONTEXTS = 128
+"""Presentation contexts that one association may propose (PS3.8 9.3.2.2)."""
+SUCCESS_OR_WARNING = frozenset({0x0000, 0xB000, 0xB006, 0xB007})
+CLASS_NOT_SUPPORTED = 0x0122
+
+
+def associate(entity: AE, archive: PacsSettings, kinds: Sequence[tuple[UID, UID]]) -> Any:
+    """Open an association that proposes these SOP classes, each in one transfer syntax.
+
+    One that the archive answered by accepting none of them is returned too, not established.
+
+    Raises:
+        PacsUnreachable: no answer, or the association was rejected.
+    """
+    association = entity.associate(
+        archive.host,
+        archive.port,
+        contexts=[build_context(sop_class, syntax) for sop_class, syntax in kinds],
+        ae_title=archive.ae_title,
+        evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)],
+    )
+    if association.is_rejected:
+        raise PacsUnreachable(f"The archive rejected the association; see that it is called {archive.ae_title} and knows us.")
+    if association.is_established or association.rejected_contexts:
+        return association
+    raise PacsUnreachable(f"The archive does not answer at {archive.host}:{archive.port}; see that it runs.")
+
+
+def accepted(association: Any) -> set[tuple[UID, UID]]:
+    """Return the SOP classes and transfer syntaxes that the archive takes."""
+    return {(context.abstract_syntax, context.transfer_syntax[0]) for context in association.accepted_contexts}
+
+
+def send_at_once(event: evt.Event) -> None:
+    """Handle ``EVT_CONN_OPEN``: small packets must not wait for each other."""
+    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def store(instances: Sequence[Dataset], archive: PacsSettings) -> Mapping[str, int]:
+    """Send instances to the archive by C-STORE, each in its own transfer syntax.
+
+    Returns:
+        The status of each that was not stored, by SOP Instance UID; 0x0122 where its SOP class was not accepted.
+
+    Raises:
+        PacsUnreachable: no association, or it broke; some may have been stored.
+    """
+    entity = AE(archive.calling_ae_title)
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = archive.timeout_seconds
+    kinds = sorted({_kind(instance) for instance in instances})
+    association = associate(entity, archive, kinds)
+    failed: dict[str, int] = {}
+    try:
+        taken = accepted(association)
+        for instance in instances:
+            uid = str(instance.SOPInstanceUID)
+            if _kind(instance) not in taken:
+                failed[uid] = CLASS_NOT_SUPPORTED
+                continue
+            try:
+                status = association.send_c_store(instance).get("Status")
+            except RuntimeError as error:
+                raise PacsUnreachable("The archive ended the association; it is called again.") from error
+            if status is None:
+                raise PacsUnreachable("The archive hung up, or did not answer in time; it is called again.")
+            if status not in SUCCESS_OR_WARNING:
+                failed[uid] = status
+    finally:
+        association.release()
+    return failed
+
+
+def _kind(instance: Dataset) -> tuple[UID, UID]:
+    return instance.SOPClassUID, instance.file_meta.TransferSyntaxUID
