@@ -23,6 +23,7 @@ from radiology.settings import ResultSettings
 from radiology.study import Series, Study
 from radiology.terms import TERMS, Term
 from tests.dicom_sr.outside import complaints, program, run, save
+from tests.dicom_sr.places import in_order, place_mm
 from tests.dicom_sr.reports import report_on
 from tests.dicom_sr.sources import CT_SERIES_UID, SOURCES, ct_series, lossy
 
@@ -109,19 +110,6 @@ def test_a_label_map_is_read_by_others_voxel_for_voxel(kind: str, series: Series
         places = [image.TransformIndexToPhysicalPoint([int(value) for value in index[::-1]]) for index in np.argwhere(array == number)]
         wanted = [place_mm(series.frames[first + plane].header, row, column) for plane, row, column in np.argwhere(numbers == number)]
         assert in_order(places) == pytest.approx(in_order(wanted), abs=1e-3)
-
-
-def place_mm(header: Dataset, row: int, column: int) -> NDArray[np.float64]:
-    """Where a pixel is (PS3.3 equation C.7.6.2.1-1); in a radiograph from its own corner."""
-    origin = np.asarray(header.get("ImagePositionPatient", [0, 0, 0]), float)
-    across, down = np.reshape(np.asarray(header.get("ImageOrientationPatient", [1, 0, 0, 0, 1, 0]), float), (2, 3))
-    row_mm, column_mm = (float(value) for value in header.get("PixelSpacing") or header.ImagerPixelSpacing)
-    return np.asarray(origin + across * column_mm * column + down * row_mm * row)
-
-
-def in_order(places: Sequence[Sequence[float] | NDArray[np.float64]]) -> NDArray[np.float64]:
-    array = np.asarray(places, float)
-    return array[np.lexsort((np.round(array, 2) + 0.0).T)]
 
 
 def test_a_source_compressed_with_loss_leaves_its_mark(kind: str, series: Series) -> None:
