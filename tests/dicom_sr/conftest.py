@@ -12,7 +12,6 @@ from radiology.report import Report
 from radiology.study import Study
 from tests.dicom_sr.outside import save
 from tests.dicom_sr.reports import example_report, example_study
-from tests.dicom_sr.sources import ct_series, projections
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +33,3 @@ def objects(study: Study, report: Report) -> list[Dataset]:
 def files(objects: list[Dataset], tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """The SR, then the SEGs."""
     return save(objects, tmp_path_factory.mktemp("results"))
-
-
-@pytest.fixture(scope="session")
-def source_files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    return save([*ct_series(), *projections(2)], tmp_path_factory.mktemp("sources"))

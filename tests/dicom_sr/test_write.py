@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from pydicom import Dataset
 
 import dicom_sr
 from radiology.errors import WriteError
@@ -78,3 +79,24 @@ def test_a_segment_says_on_which_slices_its_mask_was_read_and_the_report_refers_
     key_images = [item for item in comment.ContentSequence if item.ConceptNameCodeSequence[0].CodeMeaning == "Key Images"]
     uids = study.find_series(CT_SERIES_UID).instance_uids
     assert [item.ReferencedSOPSequence[0].ReferencedSOPInstanceUID for item in key_images] == [uids[0], uids[2]]
+
+
+def test_a_segmentation_has_the_size_of_its_source_and_one_bit_a_pixel_where_bits_align(objects: list[Dataset]) -> None:
+    ct, *radiographs = (each for each in objects if each.Modality == "SEG")
+    assert (ct.SegmentationType, ct.Rows, ct.Columns) == ("BINARY", 32, 40)
+    assert [(each.SegmentationType, each.Rows, each.Columns) for each in radiographs] == [("FRACTIONAL", 30, 21)] * 2
+    assert all(set(each.pixel_array.ravel()) == {0, 1} for each in radiographs)
+
+
+def test_no_two_radiographs_share_a_frame_of_reference(objects: list[Dataset]) -> None:
+    ct, front, side = (each for each in objects if each.Modality == "SEG")
+    assert ct.FrameOfReferenceUID == f"{CT_SERIES_UID}.9"
+    assert front.FrameOfReferenceUID != side.FrameOfReferenceUID
+    assert front.ReferencedSeriesSequence[0].SeriesInstanceUID == PROJECTION_SERIES_UID
+
+
+def test_findings_and_masks_name_the_same_places(objects: list[Dataset]) -> None:
+    said = {str(element.value) for element in objects[0].iterall() if element.keyword in {"UID", "TextValue"}}
+    for segmentation in (each for each in objects if each.Modality == "SEG"):
+        for segment in segmentation.SegmentSequence:
+            assert {segment.TrackingUID, segment.TrackingID} <= said

@@ -1,7 +1,10 @@
 // Opens DICOM results as OHIF 3.13.2 does, and prints what it makes of them as JSON.
 //
-//   node open.mjs SOURCE_FOLDER RESULT_FOLDER
-//   -> { measurements: [{ file, tool, label, finding, site, image, points }], masks: [{ file, labels, groups: [{ image: [segment number per pixel] }] }] }
+//   node open.mjs FOLDER...     each with sources/ and results/
+//   -> [{ measurements: { file: [{ tool, label, finding, image, frame, points }] },
+//         masks: { file: [{ "image:frame": [segment number per pixel] }] } }], one a folder
+//
+// Documents that OHIF shows as text, and those whose groups have no place, give no measurement.
 import fs from 'fs';
 import path from 'path';
 import { JSDOM } from 'jsdom';
@@ -27,13 +30,23 @@ function open(file) {
   return { name: path.basename(file), dataset, buffer };
 }
 
-const openAll = folder => fs.readdirSync(folder).sort().map(name => open(path.join(folder, name)));
-const [sources, results] = process.argv.slice(2, 4).map(openAll);
-const images = new Map(sources.map(({ dataset }) => [`wadors:${dataset.SOPInstanceUID}`, dataset]));
+const openAll = folder =>
+  fs.readdirSync(folder).filter(name => name.endsWith('.dcm')).sort().map(name => open(path.join(folder, name)));
+
+// Every frame under its imageId, with its functional groups unfolded, as OHIF's metadata provider gives it.
+const frames = new Map();
+function addFrames(dataset) {
+  const unfolded = groups => Object.assign({}, ...Object.values(groups ?? {}).map(group => [group].flat()[0]));
+  for (let frame = 1; frame <= (dataset.NumberOfFrames ?? 1); frame += 1) {
+    const shared = [dataset.SharedFunctionalGroupsSequence].flat()[0];
+    const own = [dataset.PerFrameFunctionalGroupsSequence].flat()[frame - 1];
+    frames.set(`wadors:${dataset.SOPInstanceUID}/frames/${frame}`, { ...dataset, ...unfolded(shared), ...unfolded(own), frame });
+  }
+}
 
 // What OHIF's metadata provider answers for an image; defaults where a radiograph says nothing of its place.
 metaData.addProvider((type, imageId) => {
-  const image = images.get(imageId);
+  const image = frames.get(imageId);
   if (!image) {
     return undefined;
   }
@@ -69,36 +82,56 @@ metaData.addProvider((type, imageId) => {
   }[type];
 }, 10000);
 
-const measurements = [];
-const masks = [];
-for (const { name, dataset, buffer } of results) {
-  if (dataset.Modality === 'SR') {
-    const imageIds = Object.fromEntries([...images].map(([id, image]) => [`${image.SOPInstanceUID}:1`, id]));
-    const tools = adaptersSR.Cornerstone3D.MeasurementReport.generateToolState(dataset, imageIds, metaData);
-    for (const [tool, found] of Object.entries(tools)) {
-      for (const { annotation, finding, findingSites } of found) {
-        measurements.push({
-          file: name,
-          tool,
-          label: annotation.data.label,
-          finding: finding?.CodeMeaning ?? null,
-          site: findingSites?.[0]?.CodeMeaning ?? null,
-          image: images.get(annotation.metadata.referencedImageId).SOPInstanceUID,
-          points: annotation.data.handles.points.map(point => Array.from(point)),
-        });
-      }
-    }
-  } else {
-    const series = [dataset.ReferencedSeriesSequence].flat()[0].SeriesInstanceUID;
-    const imageIds = [...images.keys()].filter(id => images.get(id).SeriesInstanceUID === series);
-    const opened = await adaptersSEG.Cornerstone3D.Segmentation.createLabelmapsFromDICOMBuffer(imageIds, buffer, metaData, { tolerance: 1e-3 });
-    masks.push({
-      file: name,
-      labels: opened.segMetadata.data.slice(1).map(segment => segment.SegmentLabel),
-      groups: opened.labelMapImages.map(group =>
-        Object.fromEntries(group.map((image, index) => [images.get(imageIds[index]).SOPInstanceUID, Array.from(image.voxelManager.getScalarData())]))
-      ),
-    });
+function measurementsOf(dataset, imageIds) {
+  const root = [dataset.ConceptNameCodeSequence].flat()[0];
+  const content = [dataset.ContentSequence].flat();
+  const hasGroups = content.some(item => [item.ConceptNameCodeSequence].flat()[0]?.CodeMeaning === 'Imaging Measurements');
+  if (root.CodeValue !== '126000' || !hasGroups) {
+    return [];
   }
+  const byUid = Object.fromEntries(imageIds.map(id => [`${frames.get(id).SOPInstanceUID}:${frames.get(id).frame}`, id]));
+  const tools = adaptersSR.Cornerstone3D.MeasurementReport.generateToolState(dataset, byUid, metaData);
+  return Object.entries(tools).flatMap(([tool, found]) =>
+    found.map(({ annotation, finding }) => {
+      const image = frames.get(annotation.metadata.referencedImageId);
+      return {
+        tool,
+        label: annotation.data.label,
+        finding: finding?.CodeMeaning ?? null,
+        image: image?.SOPInstanceUID ?? null,
+        frame: image?.frame ?? null,
+        points: annotation.data.handles.points.map(point => Array.from(point)),
+      };
+    })
+  );
 }
-process.stdout.write(JSON.stringify({ measurements, masks }), () => process.exit(0));
+
+async function masksOf(dataset, buffer, imageIds) {
+  const series = [dataset.ReferencedSeriesSequence].flat()[0].SeriesInstanceUID;
+  const shown = imageIds.filter(id => frames.get(id).SeriesInstanceUID === series);
+  const opened = await adaptersSEG.Cornerstone3D.Segmentation.createLabelmapsFromDICOMBuffer(shown, buffer, metaData, { tolerance: 1e-3 });
+  return opened.labelMapImages.map(group =>
+    Object.fromEntries(
+      group.map((image, index) => {
+        const { SOPInstanceUID, frame } = frames.get(shown[index]);
+        return [`${SOPInstanceUID}:${frame}`, Array.from(image.voxelManager.getScalarData())];
+      })
+    )
+  );
+}
+
+const answers = [];
+for (const folder of process.argv.slice(2)) {
+  frames.clear();
+  openAll(path.join(folder, 'sources')).forEach(({ dataset }) => addFrames(dataset));
+  const answer = { measurements: {}, masks: {} };
+  for (const { name, dataset, buffer } of openAll(path.join(folder, 'results'))) {
+    if (dataset.Modality === 'SR') {
+      answer.measurements[name] = measurementsOf(dataset, [...frames.keys()]);
+    } else if (dataset.Modality === 'SEG') {
+      answer.masks[name] = await masksOf(dataset, buffer, [...frames.keys()]);
+    }
+  }
+  answers.push(answer);
+}
+process.stdout.write(JSON.stringify(answers), () => process.exit(0));

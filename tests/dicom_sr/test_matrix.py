@@ -1,0 +1,69 @@
+"""The gate: every kind of object, on every kind of source, before every judge. None has anything to say against any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from dicom_sr.kinds import KINDS
+from tests.dicom_sr.cases import SITUATIONS, STUDIES, Case, make, pairs
+from tests.dicom_sr.judges import JUDGES, Complaints, pixelmed
+from tests.dicom_sr.outside import complaints
+
+SLOW = {"PixelMed"}
+"""Judges that need seconds for each object: they see the plain CT alone, and all cases with --slow."""
+
+
+@pytest.fixture(scope="session")
+def cases(tmp_path_factory: pytest.TempPathFactory) -> list[Case]:
+    folder = tmp_path_factory.mktemp("cases")
+    return [make(source, situation, number, folder / str(number)) for number, (source, situation) in enumerate(pairs())]
+
+
+@pytest.fixture(scope="session")
+def judged(cases: list[Case]) -> Callable[[str], Complaints]:
+    """A function that asks a judge about all cases, once."""
+    known: dict[str, Complaints] = {}
+
+    def ask(judge: str) -> Complaints:
+        if judge not in known:
+            known[judge] = JUDGES[judge](cases)
+        return known[judge]
+
+    return ask
+
+
+WRONG_ON_PURPOSE = {"CT, without frame of reference or thickness"}
+"""Modalities do send such."""
+
+
+def test_the_images_are_valid_themselves(cases: list[Case]) -> None:
+    images = {path: case.source for case in cases if case.situation == "findings" for path in case.images}
+    found = {(source, path.name): complaints(path) for path, source in images.items() if source not in WRONG_ON_PURPOSE}
+    assert {where: wrong for where, wrong in found.items() if wrong} == {}
+
+
+def test_the_cases_are_of_every_source_situation_and_kind(cases: list[Case]) -> None:
+    assert {case.source for case in cases} == set(STUDIES)
+    assert {case.situation for case in cases} == set(SITUATIONS)
+    assert all(any(case.of_kind(kind.name) for case in cases) for kind in KINDS)
+
+
+@pytest.mark.parametrize("source", STUDIES)
+@pytest.mark.parametrize("judge", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in JUDGES])
+def test_no_judge_has_anything_against_any_object(judge: str, source: str, cases: list[Case], judged: Callable[[str], Complaints]) -> None:
+    verdicts = {
+        (case.situation, path.name): wrong
+        for case in cases
+        if case.source == source
+        for path, wrong in judged(judge).items()
+        if path in case.files
+    }
+    assert verdicts, "nothing was judged"
+    assert {where: wrong for where, wrong in verdicts.items() if wrong} == {}
+
+
+def test_the_templates_of_every_kind_of_document_are_right(cases: list[Case]) -> None:
+    verdicts = pixelmed([case for case in cases if case.source == "CT" and case.situation in ("findings", "not read", "signed")])
+    assert {path: wrong for path, wrong in verdicts.items() if wrong} == {}
