@@ -21,6 +21,7 @@ from ai_engine.slices import Statement, join, key_slices
 from radiology.errors import EngineError, UnreadableAnswer, UnsupportedImage
 from radiology.finding import Box, Finding, Region
 from radiology.image import Image, Projection, Volume
+from radiology.measuring import measured
 from radiology.report import ModelIdentity, Report
 from radiology.settings import EngineSettings
 from radiology.study import Study
@@ -124,7 +125,7 @@ class Engine:
         not_read = sum(len(series.instances) for series in study.series) - len(read_uids)
         if not_read:
             limits.append(f"{not_read} further image{'s' * (not_read > 1)} of the study {'were' if not_read > 1 else 'was'} not read.")
-        findings = tuple(finding for part in parts for finding in part.findings)
+        findings = measured([finding for part in parts for finding in part.findings], images)
         withheld = tuple(dict.fromkeys(sentence for part in parts for sentence in part.withheld))
         if self._unreliable:
             names = " or ".join(self._unreliable)

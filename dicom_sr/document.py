@@ -33,7 +33,7 @@ from dicom_sr.identity import MANUFACTURER, Maker, at_source, device_uid, withou
 from dicom_sr.kinds import Kind
 from radiology.finding import Finding
 from radiology.frame import Frame
-from radiology.judgement import Judged, Observer, Rejection
+from radiology.judgement import Judged, Judgement, Observer, Rejection
 from radiology.report import ModelIdentity, Report
 from radiology.study import Series, Study
 from radiology.terms import SIDE_CODES, TERMS
@@ -183,6 +183,11 @@ def algorithm(model: ModelIdentity) -> AlgorithmIdentification:
     return AlgorithmIdentification(
         name=model.name, version=model.version, parameters=parameters, family=codes.DCM.ArtificialIntelligence, manufacturer=MANUFACTURER
     )
+
+
+def algorithm_of(finding: Finding, model: ModelIdentity) -> AlgorithmIdentification | None:
+    """TID 4019 for a finding; none for what a radiologist added, which is no algorithm's."""
+    return None if finding.judgement is Judgement.ADDED else algorithm(model)
 
 
 def decision(name: Code, text: str, by: Judged | Rejection, relation: RelationshipTypeValues) -> TextContentItem:

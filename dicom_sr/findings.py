@@ -42,12 +42,11 @@ from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from dicom_sr.codes import FAILED, GEOMETRIC_PURPOSE, LATERALITY, PRESENCE, PRESENCE_CODES, QUALITATIVE_EVALUATIONS, VERDICT, to_dicom
-from dicom_sr.document import CONTAINS, PROPERTY, algorithm, build, container, decision, image, image_library, sites
+from dicom_sr.document import CONTAINS, PROPERTY, algorithm, algorithm_of, build, container, decision, image, image_library, sites
 from dicom_sr.identity import Maker, to_percent, tracking_identifier
 from dicom_sr.kinds import FAILURE, FINDINGS
 from radiology.finding import Finding, Presence, Region
 from radiology.frame import Frame
-from radiology.judgement import Judgement
 from radiology.report import Outcome, Report
 from radiology.study import Study
 from radiology.terms import SIDE_CODES, TERMS
@@ -84,8 +83,7 @@ def _group(
         referenced_region=ImageRegion(GraphicTypeValues.POLYLINE, rectangle(region), source_image(frames[region.key_slice])),
         finding_type=name if is_present and finding.name else None,
         finding_sites=sites(finding),
-        # What a radiologist added is no algorithm's.
-        algorithm_id=None if finding.judgement is Judgement.ADDED else algorithm(report.model),
+        algorithm_id=algorithm_of(finding, report.model),
         geometric_purpose=GEOMETRIC_PURPOSE,
         qualitative_evaluations=[QualitativeEvaluation(PRESENCE if is_present else name, value)],
     )

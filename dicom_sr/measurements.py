@@ -1,25 +1,27 @@
-"""SR-C, the measurements: TID 1500 with one TID 1411 group per measured segment, apart from the findings for OHIF's sake.
+"""SR-C, the measurements: TID 1500 with one TID 1411 group per measured region, apart from the findings for OHIF's sake.
 
     Measurement Report
       Image Library
-      Imaging Measurements     per region: its Tracking UID, the segment that was measured, area or volume, axes with their lines,
-                               and the certainty of the finding in percent
+      Imaging Measurements     per region: its Tracking UID, the segment that was measured, area or volume, the axes and the
+                               cardiothoracic ratio with their lines, and the certainty of the finding in percent
 
 OHIF drops every box of a document that has a group without a region on an image; here nothing of the findings is lost by it.
+Lines are more than TID 1411 asks for, as a measurement of TID 1501 has them; but groups of both templates in one document are
+taken for errors by PixelMed's validator, which judges all by the template of the first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from highdicom.sr import (
     ContentItem,
     ContentSequence,
+    CoordinatesForMeasurement,
     GraphicTypeValues,
     ReferencedSegment,
-    RelationshipTypeValues,
-    ScoordContentItem,
     SourceImageForSegmentation,
     TrackingIdentifier,
     VolumetricROIMeasurementsAndQualitativeEvaluations,
@@ -29,8 +31,8 @@ from pydicom import Dataset
 from pydicom.sr.codedict import codes
 
 from dicom_sr.codes import QUANTITY_CODES, UNIT_CODES, means, to_dicom
-from dicom_sr.content import child, children, contained, slice_of, value
-from dicom_sr.document import algorithm, build, container, image_library, sites
+from dicom_sr.content import child, contained, slice_of, value
+from dicom_sr.document import algorithm_of, build, container, image_library, sites
 from dicom_sr.findings import source_image
 from dicom_sr.identity import Maker, to_percent, tracking_identifier
 from dicom_sr.kinds import MEASUREMENTS
@@ -61,67 +63,62 @@ def _groups(study: Study, report: Report, segmentations: Sequence[Dataset]) -> I
     for finding in report.findings:
         for place, region in enumerate(finding.regions, 1):
             if region.measurements and region.tracking_uid in segments:
-                series = study.find_series(region.series_uid)
-                identifier = tracking_identifier(finding.number, place)
-                yield from _group(series, report, finding, region, identifier, *segments[region.tracking_uid])
+                frames = study.find_series(region.series_uid).frames
+                segment = _segment(*segments[region.tracking_uid], frames[region.box.slices[0]])
+                yield _group(report, finding, region, place, segment, frames)
 
 
-def _group(
-    series: Series, report: Report, finding: Finding, region: Region, identifier: str, segmentation: Dataset, segment: int
-) -> VolumetricROIMeasurementsAndQualitativeEvaluations:
+def _group(report: Report, finding: Finding, region: Region, place: int, segment: ReferencedSegment, frames: Sequence[Frame]) -> Dataset:
     term = TERMS.get(finding.name)
-    sources = {frame.uid: frame for frame in series.frames[region.box.slices[0]]}
-    return VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(uid=region.tracking_uid, identifier=identifier),
-        referenced_segment=ReferencedSegment(
-            str(segmentation.SOPClassUID),
-            str(segmentation.SOPInstanceUID),
-            segment,
-            source_images=[SourceImageForSegmentation(str(frame.header.SOPClassUID), uid) for uid, frame in sources.items()],
-        ),
+    certainty = MeasurementItem(codes.DCM.CertaintyOfFinding, to_percent(finding.confidence), codes.UCUM.Percent)
+    group = VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(uid=region.tracking_uid, identifier=tracking_identifier(finding.number, place)),
+        referenced_segment=segment,
         finding_type=to_dicom(term.code) if term else None,
         finding_sites=sites(finding),
-        algorithm_id=algorithm(report.model),
-        measurements=[
-            *(_item(measurement, series.frames) for measurement in region.measurements),
-            MeasurementItem(codes.DCM.CertaintyOfFinding, to_percent(finding.confidence), codes.UCUM.Percent),
-        ],
+        algorithm_id=algorithm_of(finding, report.model),
+        measurements=[*(_item(measurement) for measurement in region.measurements), certainty],
     )
+    container: Dataset = group[0]
+    numbers = [item for item in container.ContentSequence if item.ValueType == "NUM"]
+    for measurement, item in zip(region.measurements, numbers, strict=False):
+        if measurement.lines:
+            item.ContentSequence = ContentSequence([_line(line, frames) for line in measurement.lines])
+    return container
 
 
-def _item(measurement: Measurement, frames: Sequence[Frame]) -> MeasurementItem:
-    """TID 300, inferred from the lines (TID 320)."""
-    unit = UNIT_CODES[UNITS[measurement.quantity]]
-    item = MeasurementItem(QUANTITY_CODES[measurement.quantity], float(measurement.value), unit)
-    if measurement.lines:
-        item[0].ContentSequence = ContentSequence([_line(line, frames) for line in measurement.lines])
-    return item
+def _segment(segmentation: Dataset, number: int, frames: Sequence[Frame]) -> ReferencedSegment:
+    sources = {frame.uid: SourceImageForSegmentation(str(frame.header.SOPClassUID), frame.uid) for frame in frames}
+    return ReferencedSegment(str(segmentation.SOPClassUID), str(segmentation.SOPInstanceUID), number, source_images=list(sources.values()))
 
 
-def _line(line: Line, frames: Sequence[Frame]) -> ScoordContentItem:
-    """A line on one image; 0\\0 is the outer corner of the first pixel in both ways to count (PS3.3 C.18.6.1.1)."""
+def _item(measurement: Measurement) -> MeasurementItem:
+    """TID 300."""
+    return MeasurementItem(QUANTITY_CODES[measurement.quantity], float(measurement.value), UNIT_CODES[UNITS[measurement.quantity]])
+
+
+def _line(line: Line, frames: Sequence[Frame]) -> CoordinatesForMeasurement:
+    """TID 320: a line on one image; 0\\0 is the outer corner of the first pixel in both ways to count (PS3.3 C.18.6.1.1)."""
     points = np.asarray([[column, row] for _, row, column in line], float)
-    item = ScoordContentItem(codes.SCT.Source, GraphicTypeValues.POLYLINE, points, relationship_type=RelationshipTypeValues.INFERRED_FROM)
-    item.ContentSequence = ContentSequence([source_image(frames[int(line[0][0])])])
-    return item
+    return CoordinatesForMeasurement(GraphicTypeValues.POLYLINE, points, source_image(frames[int(line[0][0])]))
 
 
-def read_measurements(document: Dataset, study: Study) -> dict[str, tuple[Measurement, ...]]:
-    """Return the measurements by Tracking UID."""
-    return {
-        str(child(group, codes.DCM.TrackingUniqueIdentifier).UID): tuple(_measurements(group, study))
+def with_measurements(region: Region, document: Dataset, study: Study) -> Region:
+    """Return a region with what the document says was measured on it."""
+    found = [
+        measurement
         for group in contained(document, codes.DCM.ImagingMeasurements)
-    }
+        if str(child(group, codes.DCM.TrackingUniqueIdentifier).UID) == region.tracking_uid
+        for measurement in _measurements(group, study.find_series(region.series_uid))
+    ]
+    return replace(region, measurements=tuple(found))
 
 
-def _measurements(group: Dataset, study: Study) -> Iterator[Measurement]:
-    uid = str(children(group, codes.DCM.SourceImageForSegmentation)[0].ReferencedSOPSequence[0].ReferencedSOPInstanceUID)
-    series = next(series for series in study.series if uid in series.instance_uids)
+def _measurements(group: Dataset, series: Series) -> Iterator[Measurement]:
     for item in group.ContentSequence:
         for quantity, code in QUANTITY_CODES.items():
             if item.ValueType == "NUM" and means(item.ConceptNameCodeSequence[0], code):
-                lines = tuple(_read_line(line, series) for line in item.get("ContentSequence", []))
-                yield Measurement(quantity, value(item), lines)
+                yield Measurement(quantity, value(item), tuple(_read_line(line, series) for line in item.get("ContentSequence", [])))
 
 
 def _read_line(item: Dataset, series: Series) -> Line:

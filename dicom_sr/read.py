@@ -28,7 +28,7 @@ from dicom_sr.content import child, children, contained, image_uid, moment, numb
 from dicom_sr.document import CONFIGURATION_PARAMETER, WEIGHTS_PARAMETER
 from dicom_sr.identity import from_percent, kind_of, own_equipment
 from dicom_sr.kinds import FAILURE, MEASUREMENTS, SEGMENTATION
-from dicom_sr.measurements import read_measurements
+from dicom_sr.measurements import with_measurements
 from radiology.finding import Box, Finding, Presence, Region
 from radiology.frame import Frame
 from radiology.judgement import Judged, Judgement, Reason, Rejection
@@ -70,19 +70,13 @@ def read_report(document: Dataset, others: Sequence[Dataset], study: Study) -> R
         is_read=kind_of(document) is not FAILURE,
         rejected=tuple(_rejection(item) for item in children(evaluations, codes.DCM.RejectedForPatientSafetyReasons)),
     )
-    measurements = {
-        uid: found for other in others if kind_of(other) is MEASUREMENTS for uid, found in read_measurements(other, study).items()
-    }
-    return replace(
-        report,
-        findings=tuple(
-            replace(
-                finding,
-                regions=tuple(replace(region, measurements=measurements.get(region.tracking_uid, ())) for region in finding.regions),
-            )
+    for sizes in (other for other in others if kind_of(other) is MEASUREMENTS):
+        findings = [
+            replace(finding, regions=tuple(with_measurements(region, sizes, study) for region in finding.regions))
             for finding in report.findings
-        ),
-    )
+        ]
+        report = replace(report, findings=tuple(findings))
+    return report
 
 
 def _model(summary: Dataset) -> ModelIdentity:

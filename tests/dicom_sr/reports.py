@@ -10,6 +10,8 @@ import numpy as np
 from pydicom import Dataset
 
 from radiology.finding import Box, Finding, Presence, Region, Side
+from radiology.image import Projection, Volume
+from radiology.measuring import measured
 from radiology.report import ModelIdentity, Report
 from radiology.study import Study
 from tests.dicom_sr.sources import CT_SERIES_UID, PROJECTION_SERIES_UID, ct_series, projections
@@ -44,8 +46,7 @@ def example_report(study: Study) -> Report:
     shadow = np.zeros((1, 30, 21), bool)
     shadow[0, 3:9, 4:17] = True
     seen = replace(Region.from_mask(CT_SERIES_UID, lung, 0.88), read_slices=(0, 2))
-    return report_on(
-        study,
+    findings = (
         Finding("lung", "The right lung is seen.", side=Side.RIGHT, confidence=0.9, regions=(seen,)),
         Finding(
             "nodule",
@@ -63,6 +64,14 @@ def example_report(study: Study) -> Report:
         Finding("pleural effusion", "A left pleural effusion cannot be excluded.", Presence.UNDETERMINED, Side.LEFT),
         Finding("", "Surgical clips.", side=Side.LEFT, regions=(Region(CT_SERIES_UID, Box((0, 1, 2), (4, 5, 6)), score=0.2),)),
         Finding("", "The image is rotated.", flags=("Nothing checks this statement.",)),
+    )
+    images = [
+        Volume(CT_SERIES_UID, np.zeros((4, 32, 40), np.float32), np.diag([2.5, 0.7, 0.7, 1.0])),
+        *(Projection(PROJECTION_SERIES_UID, index, np.zeros((30, 21), np.float32), (0.4, 0.2), "PA") for index in range(2)),
+    ]
+    return report_on(
+        study,
+        *measured(findings, images),
         impression="Nodule in the right lung.",
         withheld=("A statement on the heart was withheld: its place is outside the body.",),
     )
