@@ -1,6 +1,7 @@
 """Studies of the chest phantom that the taught model knows, as a modality sends them."""
 
 from collections.abc import Sequence
+from math import cos, radians, sin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from pydicom.uid import generate_uid
 from radiology import image
 from radiology.study import Study
 from tests.ai_engine.conftest import chest
-from tests.dicom_sr.sources import ct_series, projections
+from tests.dicom_sr.sources import ct_series, enhanced, projections
 
 ROWS, COLUMNS = 140, 140
 
@@ -27,11 +28,19 @@ def radiographs(*views: str, modality: str = "DX") -> list[FileDataset]:
 
 def ct(slices: int = 6) -> list[FileDataset]:
     """An axial CT of a fresh study whose every slice is the phantom: soft tissue 40 HU, lungs about -800 HU."""
-    series = ct_series(slices, ROWS, COLUMNS, (5.0, 2.0, 2.0))
-    for instance in series:
-        instance.BodyPartExamined = "CHEST"
-        instance.PixelData = (chest(ROWS, COLUMNS) * 1.05 + 14).astype("<u2").tobytes()
-    return _fresh(series)
+    return _fresh(_with_phantom(ct_series(slices, ROWS, COLUMNS, (5.0, 2.0, 2.0))))
+
+
+def tilted_ct(slices: int = 6) -> list[FileDataset]:
+    """The same slices, taken with the gantry tilted by 15 degrees: each lies a little further back than the one below it."""
+    tilt = radians(15)
+    orientation = (1.0, 0.0, 0.0, 0.0, cos(tilt), -sin(tilt))
+    return _fresh(_with_phantom(ct_series(slices, ROWS, COLUMNS, (5.0, 2.0, 2.0), orientation, direction=(0.0, 0.0, 1.0))))
+
+
+def multi_frame_ct(slices: int = 6) -> list[FileDataset]:
+    """The same slices as the frames of one instance, the last one first."""
+    return _fresh(enhanced(_with_phantom(ct_series(slices, ROWS, COLUMNS, (5.0, 2.0, 2.0))), range(slices)[::-1]))
 
 
 def mirrored(instances: Sequence[FileDataset]) -> list[FileDataset]:
@@ -52,6 +61,12 @@ def load(instances: Sequence[FileDataset]) -> tuple[Study, list[image.Image]]:
     """The study with its images decoded, as the worker would have them."""
     study = Study.from_instances(instances)
     return study, [each for series in study.series for each in image.load(series, instances)]
+
+
+def _with_phantom(series: Sequence[FileDataset]) -> Sequence[FileDataset]:
+    for instance in series:
+        instance.PixelData = (chest(ROWS, COLUMNS) * 1.05 + 14).astype("<u2").tobytes()
+    return series
 
 
 def _fresh(instances: Sequence[FileDataset]) -> list[FileDataset]:

@@ -18,7 +18,7 @@ from radiology.errors import EngineError, UnreadableAnswer, UnsupportedImage
 from radiology.finding import Box, Presence, Side
 from radiology.report import ModelIdentity, Report
 from radiology.settings import EngineSettings
-from tests.ai_engine.chest_studies import COLUMNS, ROWS, ct, load, mirrored, radiographs
+from tests.ai_engine.chest_studies import COLUMNS, ROWS, ct, load, mirrored, multi_frame_ct, radiographs, tilted_ct
 from tests.ai_engine.conftest import NODULE
 
 IDENTITY = ModelIdentity("sightline-tiny", "0", "0" * 64)
@@ -99,6 +99,16 @@ def test_the_order_in_which_slices_arrive_does_not_matter(engine: Engine) -> Non
     slices = ct(4)
     started = datetime(2026, 1, 2, tzinfo=UTC)
     assert engine.read(*load(slices), started) == engine.read(*load(slices[::-1]), started)
+
+
+@pytest.mark.parametrize("study", [tilted_ct, multi_frame_ct], ids=["tilted gantry", "multi-frame"])
+def test_a_ct_is_read_alike_however_its_slices_stand_in_files_and_scanner(engine: Engine, study: Callable[[], list[FileDataset]]) -> None:
+    plain, found = read(engine, ct()), read(engine, study())
+    assert [[region.box for region in finding.regions] for finding in found.findings] == [
+        [region.box for region in finding.regions] for finding in plain.findings
+    ]
+    assert [finding.sentence for finding in found.findings] == [finding.sentence for finding in plain.findings]
+    assert found.impression == plain.impression
 
 
 def test_a_lateral_view_is_left_out_and_the_report_says_so(engine: Engine) -> None:

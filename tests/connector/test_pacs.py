@@ -13,8 +13,10 @@ from pydicom.uid import generate_uid
 
 from connector.pacs import Pacs
 from radiology.errors import IncompleteStudy, PacsRefused, PacsUnreachable, SopClassRefused
+from radiology.image import Volume, load
 from radiology.settings import PacsSettings
 from tests.connector.samples import ct_series, our_result, radiograph
+from tests.dicom_sr import sources
 from tests.orthanc import Orthanc, free_port
 
 
@@ -39,6 +41,18 @@ def test_a_study_is_fetched_in_slice_order_with_its_pixels(pacs: Pacs) -> None:
     fetched = {each.SOPInstanceUID: each for each in pacs.instances(series)}
     assert [fetched[each.SOPInstanceUID].PixelData for each in slices] == [each.PixelData for each in slices]
     assert pacs.count(study_uid) == 4
+
+
+def test_the_frames_of_a_multi_frame_image_are_fetched_with_their_places(pacs: Pacs) -> None:
+    slices = sources.ct_series()
+    (multi_frame,) = sources.enhanced(slices, (2, 0, 3, 1))
+    pacs.store([multi_frame])
+    (series,) = pacs.fetch(multi_frame.StudyInstanceUID).series
+    assert [frame.header.ImagePositionPatient for frame in series.frames] == [each.ImagePositionPatient for each in slices]
+    assert [frame.number for frame in series.frames] == [2, 4, 1, 3]
+    (volume,) = load(series, pacs.instances(series))
+    assert isinstance(volume, Volume)
+    assert volume.array[:, 0, 0].tolist() == [-524, -523, -522, -521]
 
 
 def test_an_image_larger_than_one_chunk_of_the_upload_arrives_whole(pacs: Pacs) -> None:
