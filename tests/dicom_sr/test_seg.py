@@ -10,10 +10,12 @@ import highdicom as hd
 import numpy as np
 import pytest
 import SimpleITK
+from dicomweb_client import DICOMwebClient
 from numpy.typing import NDArray
 from pydicom import Dataset
 
 import dicom_sr
+from connector.pacs import Pacs
 from dicom_sr import seg
 from dicom_sr.identity import Maker
 from dicom_sr.kinds import SEGMENTATION
@@ -26,6 +28,7 @@ from tests.dicom_sr.outside import complaints, program, run, save
 from tests.dicom_sr.places import in_order, place_mm
 from tests.dicom_sr.reports import report_on
 from tests.dicom_sr.sources import CT_SERIES_UID, SOURCES, ct_series, lossy
+from tests.orthanc import Orthanc
 
 LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
 PIXEL = np.ones((1, 1, 1), bool)
@@ -84,6 +87,8 @@ def test_every_frame_names_its_image_and_stands_in_its_place(label_maps: bool, s
         source = series.frames[series.slice_of(image.ReferencedSOPInstanceUID, image.get("ReferencedFrameNumber"))]
         assert image.ReferencedSOPClassUID == source.header.SOPClassUID
         assert image.SpatialLocationsPreserved == "YES"
+        assert image.PurposeOfReferenceCodeSequence[0].CodeValue == "121322"  # Source image for image processing operation
+        assert frame.DerivationImageSequence[0].DerivationCodeSequence[0].CodeValue == "113076"  # Segmentation
         if "ImagePositionPatient" in source.header:
             assert frame.PlanePositionSequence[0].ImagePositionPatient == source.header.ImagePositionPatient
         number = 1 if label_maps else frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber
@@ -110,6 +115,24 @@ def test_a_label_map_is_read_by_others_voxel_for_voxel(kind: str, series: Series
         places = [image.TransformIndexToPhysicalPoint([int(value) for value in index[::-1]]) for index in np.argwhere(array == number)]
         wanted = [place_mm(series.frames[first + plane].header, row, column) for plane, row, column in np.argwhere(numbers == number)]
         assert in_order(places) == pytest.approx(in_order(wanted), abs=1e-3)
+
+
+@pytest.mark.parametrize("label_maps", [False, True], ids=["bits or bytes", "label map"])
+@pytest.mark.parametrize(("rows", "columns"), [(32, 40), (21, 22), (510, 511)])
+def test_an_archive_cuts_out_one_frame(rows: int, columns: int, label_maps: bool, orthanc: Orthanc) -> None:
+    study = Study.from_instances(ct_series(2, rows, columns))
+    mask = np.random.default_rng(0).random((2, rows, columns)) > 0.5
+    (segmentation,) = segmentations(study, [Region.from_mask(CT_SERIES_UID, mask)], label_maps)
+    Pacs.connect(orthanc.settings.pacs).store([segmentation])
+    uids = segmentation.StudyInstanceUID, segmentation.SeriesInstanceUID, segmentation.SOPInstanceUID
+    octets = (("application/octet-stream", "*"),)
+    (frame,) = DICOMwebClient(orthanc.settings.pacs.dicomweb_url).retrieve_instance_frames(*uids, [2], octets)
+    pixels = np.frombuffer(frame, np.uint8)
+    if segmentation.BitsAllocated == 1:
+        pixels = np.unpackbits(pixels, bitorder="little")
+    (source,) = segmentation.PerFrameFunctionalGroupsSequence[1].DerivationImageSequence[0].SourceImageSequence
+    index = study.series[0].slice_of(source.ReferencedSOPInstanceUID)
+    assert np.array_equal(pixels[: rows * columns].reshape(rows, columns) > 0, mask[index])
 
 
 def test_a_source_compressed_with_loss_leaves_its_mark(kind: str, series: Series) -> None:
