@@ -138,6 +138,7 @@ class Engine:
             started=started,
             instance_uids=tuple(sorted(read_uids)),
             withheld=withheld,
+            failures=tuple(str(error) for error in refused),
         )
 
     def _read_projection(self, image: Projection, turn: Turn, indication: str) -> _Part:

@@ -104,7 +104,7 @@ def _jobs(ledger: Ledger) -> APIRouter:
 def _reports(ledger: Ledger, pacs: Pacs) -> APIRouter:
     router = APIRouter(prefix=f"/api/v{VERSION}/studies", tags=["reports"])
 
-    @router.get("/{study_uid}/report", summary="The newest report of a study, and the state of the work on it")
+    @router.get("/{study_uid}/report", summary="The report in force of a study, and the state of the work on it")
     def get_report(study_uid: StudyUid) -> StudyReport:
         job = ledger.latest(study_uid)
         results = pacs.results(study_uid)
@@ -113,8 +113,17 @@ def _reports(ledger: Ledger, pacs: Pacs) -> APIRouter:
         body = None
         if results:
             study = pacs.fetch(study_uid)
-            body = ReportBody.of(dicom_sr.read(results, study), study)
+            version = dicom_sr.current(results, study)
+            body = ReportBody.of(version, study) if version else None
         return StudyReport(study_uid=study_uid, state=job and job.state, reason=job.reason if job else "", report=body)
+
+    @router.get("/{study_uid}/report/history", summary="Every version of every report of a study, the newest first")
+    def get_history(study_uid: StudyUid) -> list[ReportBody]:
+        results = pacs.results(study_uid)
+        if not results:
+            return []
+        study = pacs.fetch(study_uid)
+        return [ReportBody.of(version, study) for version in dicom_sr.history(results, study)]
 
     @router.get("/{study_uid}/fhir", summary="The report in force as a FHIR R5 Bundle", responses={200: {"content": {FHIR_JSON: {}}}})
     def get_fhir(study_uid: StudyUid) -> Response:

@@ -19,11 +19,11 @@ from pydicom.errors import InvalidDicomError
 
 from connector import association
 from dicom_sr import is_ours
+from dicom_sr.identity import MODALITIES
 from radiology.errors import IncompleteStudy, PacsRefused, PacsUnreachable, SopClassRefused
 from radiology.settings import PacsSettings
 from radiology.study import Series, Study
 
-_RESULT_MODALITIES = frozenset({"SR", "SEG"})
 _ANY_TRANSFER_SYNTAX = (("application/dicom", "*"),)
 _UNREACHABLE = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 
@@ -62,7 +62,7 @@ class Pacs:
             header
             for series_uid, modality in self._series(study_uid)
             for header in self._headers(study_uid, series_uid)
-            if not (modality in _RESULT_MODALITIES and is_ours(header))
+            if not (modality in MODALITIES and is_ours(header))
         ]
         if not headers:
             raise IncompleteStudy(f"The archive holds no image of study {study_uid}; send it again.")
@@ -85,11 +85,11 @@ class Pacs:
         return instances
 
     def results(self, study_uid: str) -> list[Dataset]:
-        """Return our own SR and SEG objects of a study, complete."""
+        """Return our own results of a study, complete: documents, segmentations and rejection notes."""
         return [
             instance
             for series_uid, modality in self._series(study_uid)
-            if modality in _RESULT_MODALITIES and any(is_ours(header) for header in self._headers(study_uid, series_uid))
+            if modality in MODALITIES and any(is_ours(header) for header in self._headers(study_uid, series_uid))
             for instance in self._instances(study_uid, series_uid)
             if is_ours(instance)
         ]

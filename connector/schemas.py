@@ -10,9 +10,12 @@ from fastapi import Path
 from pydantic import BaseModel, Field
 
 from connector.ledger import Transition
+from dicom_sr import State, Version
 from radiology.finding import Finding, Presence, Region, Side
 from radiology.jobs import Job, JobState
-from radiology.report import Report
+from radiology.judgement import Judged, Judgement, Observer, Reason, Rejection
+from radiology.measurement import UNITS, Line, Measurement, Quantity
+from radiology.report import Outcome
 from radiology.study import Study
 
 StudyUid = Annotated[str, Path(pattern=r"^[0-9]+(\.[0-9]+)*$", max_length=64, description="Study Instance UID (PS3.5 9.1).")]
@@ -104,6 +107,62 @@ class JobHistory(JobSummary):
     history: list[Step]
 
 
+class Size(BaseModel):
+    """One number that was measured on a mask."""
+
+    quantity: Quantity
+    value: float
+    unit: str = Field(description="UCUM.")
+    lines: list[Line] = Field(
+        description="What it was measured along: ends as slice, row, column from the first pixel's outer edge."
+    )
+
+    @classmethod
+    def of(cls, measurement: Measurement) -> Size:
+        """Return the measurement as the API says it."""
+        unit = UNITS[measurement.quantity]
+        return cls(quantity=measurement.quantity, value=measurement.value, unit=unit, lines=list(measurement.lines))
+
+
+class Person(BaseModel):
+    """A radiologist."""
+
+    name: str
+    organization: str
+
+    @classmethod
+    def of(cls, observer: Observer) -> Person:
+        """Return the person as the API says it."""
+        return cls(name=observer.name, organization=observer.organization)
+
+
+class Decided(BaseModel):
+    """What a radiologist decided about a sentence."""
+
+    judgement: Judgement
+    person: Person
+    moment: datetime
+
+    @classmethod
+    def of(cls, judged: Judged) -> Decided:
+        """Return the decision as the API says it."""
+        return cls(judgement=judged.judgement, person=Person.of(judged.observer), moment=judged.moment)
+
+
+class Rejected(BaseModel):
+    """What a radiologist has taken out: a sentence of the report, or a whole result."""
+
+    number: int = Field(description="Number of the sentence; 0 for a whole result.")
+    reason: Reason
+    person: Person
+    moment: datetime
+
+    @classmethod
+    def of(cls, rejection: Rejection) -> Rejected:
+        """Return the rejection as the API says it."""
+        return cls(number=rejection.number, reason=rejection.reason, person=Person.of(rejection.observer), moment=rejection.moment)
+
+
 class Place(BaseModel):
     """Where a finding is in one series: array indices, zero-based, half-open."""
 
@@ -113,6 +172,7 @@ class Place(BaseModel):
     stop: tuple[int, int, int] = Field(description="Slice, row and column after the last.")
     score: float = Field(description="The model's own certainty of the mask, 0 to 1; not calibrated.")
     tracking_uid: str = Field(description="DICOM Tracking Unique Identifier, the same in SR and SEG.")
+    measurements: list[Size]
 
     @classmethod
     def of(cls, region: Region, study: Study) -> Place:
@@ -125,30 +185,35 @@ class Place(BaseModel):
             stop=region.box.stop,
             score=region.score,
             tracking_uid=region.tracking_uid,
+            measurements=[Size.of(measurement) for measurement in region.measurements],
         )
 
 
 class Statement(BaseModel):
     """One sentence of the report and its places."""
 
+    number: int = Field(description="What the sentence is called in the report and all its later versions.")
     name: str
     sentence: str
     presence: Presence
     side: Side | None
     confidence: float = Field(description="The model's own, 0 to 1; not calibrated.")
     flags: list[str] = Field(description="Why this sentence needs a second look; empty where all checks agreed.")
+    decided: Decided | None = Field(description="What a radiologist decided about it; none where nobody has.")
     places: list[Place]
 
     @classmethod
     def of(cls, finding: Finding, study: Study) -> Statement:
         """Return the finding as the API says it."""
         return cls(
+            number=finding.number,
             name=finding.name,
             sentence=finding.sentence,
             presence=finding.presence,
             side=finding.side,
             confidence=finding.confidence,
             flags=list(finding.flags),
+            decided=Decided.of(finding.judged) if finding.judged else None,
             places=[Place.of(region, study) for region in finding.regions],
         )
 
@@ -162,28 +227,46 @@ class Model(BaseModel):
 
 
 class ReportBody(BaseModel):
-    """One reading, read back from the archive."""
+    """One version of one reading, read back from the archive."""
 
+    document_uid: str = Field(description="SOP Instance UID of the Structured Report with the findings.")
+    version: int = Field(description="1 is the model's own; each later one is a radiologist's.")
+    state: State
+    moment: datetime = Field(description="When this version was made.")
+    verified_by: Person | None = Field(description="Who signed it; none where nobody has.")
+    outcome: Outcome = Field(description="How the reading ended; that nothing was found, and that nothing could be read, are two things.")
     impression: str
     findings: list[Statement]
     withheld: list[str] = Field(description="One sentence for each finding that the consistency check removed.")
+    failures: list[str] = Field(description="One sentence for each part of the study that could not be read.")
+    rejected: list[Rejected] = Field(description="What radiologists have taken out of it, and, last, its own rejection.")
     model: Model
     started: datetime
 
     @classmethod
-    def of(cls, report: Report, study: Study) -> ReportBody:
-        """Return the report as the API says it."""
+    def of(cls, version: Version, study: Study) -> ReportBody:
+        """Return the version as the API says it."""
+        report = version.report
+        rejections = [*report.rejected, *([version.rejection] if version.rejection else [])]
         return cls(
+            document_uid=version.document_uid,
+            version=version.number,
+            state=version.state,
+            moment=version.moment,
+            verified_by=Person.of(version.verified_by) if version.verified_by else None,
+            outcome=report.outcome,
             impression=report.impression,
             findings=[Statement.of(finding, study) for finding in report.findings],
             withheld=list(report.withheld),
+            failures=list(report.failures),
+            rejected=[Rejected.of(rejection) for rejection in rejections],
             model=Model(name=report.model.name, version=report.model.version, weights_hash=report.model.weights_hash),
             started=report.started,
         )
 
 
 class StudyReport(BaseModel):
-    """What is known of a study: its report where there is one, and the state of the work on it."""
+    """What is known of a study: its report where one is in force, and the state of the work on it."""
 
     study_uid: str
     notice: str = NOTICE

@@ -5,20 +5,33 @@ What has left for other archives cannot be deleted from here; systems that know 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import highdicom as hd
 from pydicom import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.valuerep import DT
 
+from dicom_sr import content as tree
 from dicom_sr.document import person
-from dicom_sr.identity import MANUFACTURER, at_source, character_set, derive_uid, is_ours, kind_of, software, stamp, without_identity
+from dicom_sr.identity import (
+    MANUFACTURER,
+    at_source,
+    character_set,
+    derive_uid,
+    is_ours,
+    kind_of,
+    own_equipment,
+    software,
+    stamp,
+    without_identity,
+)
 from dicom_sr.kinds import REJECTION
 from dicom_sr.readings import rejected_uids
 from dicom_sr.write import refusals
 from radiology.errors import VerdictError
-from radiology.judgement import Observer, Rejection
+from radiology.judgement import Observer, Reason, Rejection
 from radiology.study import Study
 
 
@@ -54,7 +67,7 @@ def build_note(study: Study, results: Sequence[Dataset], reason: str, observer: 
         description=reason,
     )
     name = ("rejection", *sorted(str(each.SOPInstanceUID) for each in results), observer.name, moment.isoformat())
-    moment = at_source(moment, source)
+    local = at_source(moment, source)
     note: Dataset = hd.ko.KeyObjectSelectionDocument(
         evidence=[without_identity(results[0]), *results[1:]],
         content=content,
@@ -66,9 +79,18 @@ def build_note(study: Study, results: Sequence[Dataset], reason: str, observer: 
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MANUFACTURER,
         software_versions=software(),
+        contributing_equipment=[
+            hd.ContributingEquipment(
+                manufacturer=MANUFACTURER,
+                purpose_of_reference=codes.DCM.ProcessingEquipment,
+                manufacturer_model_name=MANUFACTURER,
+                software_versions=software(),
+                contribution_datetime=DT(moment),
+            )
+        ],
         content_qualification=hd.ContentQualificationValues.RESEARCH,
-        content_date=moment.date(),
-        content_time=moment.time(),
+        content_date=local.date(),
+        content_time=local.time(),
         specific_character_set="ISO_IR 192",
     )
     for item in note.ContentSequence:
@@ -76,3 +98,12 @@ def build_note(study: Study, results: Sequence[Dataset], reason: str, observer: 
             del item.ConceptNameCodeSequence  # TID 2010 rows 8 and 10 have none
     stamp(note, source, character_set(source, [observer.name, observer.organization]))
     return note
+
+
+def find_rejection(instances: Iterable[Dataset], document_uid: str) -> Rejection | None:
+    """Return by whom, when and why a document was taken back; None where it was not."""
+    for note in instances:
+        if is_ours(note) and kind_of(note) is REJECTION and document_uid in rejected_uids([note]):
+            reason = next(iter(tree.texts(note, codes.DCM.KeyObjectDescription)))
+            return Rejection(0, Reason(reason), tree.observer(note), tree.moment(own_equipment(note).ContributionDateTime))
+    return None

@@ -14,8 +14,9 @@ from dicom_sr.identity import is_ours, kind_of
 from dicom_sr.kinds import FAILURE
 from dicom_sr.read import read_report
 from dicom_sr.readings import Edition, editions, rejected_uids, replaced_uids
+from dicom_sr.rejection import find_rejection
 from radiology.errors import StudyError
-from radiology.judgement import Observer
+from radiology.judgement import Observer, Rejection
 from radiology.report import Report
 from radiology.study import Study
 
@@ -46,6 +47,7 @@ class Version:
         document_uid: SOP Instance UID of its findings, or of the failure.
         moment: when it was made: the start of the reading, or a radiologist's decision.
         verified_by: who signed it; None where nobody has.
+        rejection: by whom, when and why it was taken back; None where it was not.
         objects: the DICOM objects that make it up, the findings first.
     """
 
@@ -55,6 +57,7 @@ class Version:
     document_uid: str
     moment: datetime
     verified_by: Observer | None
+    rejection: Rejection | None
     objects: tuple[Dataset, ...]
 
 
@@ -117,6 +120,7 @@ def _version(edition: Edition, ours: Sequence[Dataset], study: Study) -> Version
             document_uid=str(document.SOPInstanceUID),
             moment=_moment(report, document),
             verified_by=_verifier(document),
+            rejection=find_rejection(ours, str(document.SOPInstanceUID)),
             objects=edition.objects,
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, StopIteration) as error:  # whatever a damaged object may lack

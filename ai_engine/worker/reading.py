@@ -1,24 +1,25 @@
 """Reading one study, from its job to its results in the archive: take, fetch, load, read, write, store, finish.
 
 Whatever goes wrong ends in a state with a sentence: the archive's trouble is tried again, the study's and the model's is
-final. Results have UIDs that follow from images and model, so a job that runs twice stores nothing twice.
+final, and that the study could not be read is then stored as a result. Results have UIDs that follow from images and model,
+so a job that runs twice stores nothing twice.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 import structlog
 from pydicom import Dataset
 
 import dicom_sr
 from ai_engine.engine import Engine
-from connector.ledger import Ledger, Outcome
+from connector.ledger import Ledger, Outcome, Transition
 from connector.pacs import Pacs
 from connector.routing import route
 from radiology import image
@@ -63,7 +64,7 @@ def read_study(job_id: int, worker: Worker) -> Job | None:
     Raises:
         LedgerError: the ledger cannot be written, or gave the job to another worker meanwhile.
     """
-    ledger, weights_hash = worker.ledger, worker.engine.identity.weights_hash
+    ledger = worker.ledger
     job = ledger.take(job_id, worker.name)
     if job is None:
         return None
@@ -71,44 +72,84 @@ def read_study(job_id: int, worker: Worker) -> Job | None:
     with structlog.contextvars.bound_contextvars(job_id=job_id, study_uid=job.study_uid), _lease(worker, job_id):
         _log.info("taken", attempt=job.attempts)
         try:
-            uids = _read(job.study_uid, worker, parts)
+            ending = _work(job, worker, parts)
+            outcome = Outcome(worker.engine.identity.weights_hash, ending.result_uids, parts, ending.raw_answer)
+            after = ledger.finish(job_id, worker.name, ending.state, ending.reason, outcome)
         except PacsError as error:
             after = ledger.requeue(job_id, worker.name, str(error))
-        except UnsupportedImage as error:
-            after = ledger.finish(job_id, worker.name, JobState.REFUSED, str(error), Outcome(weights_hash, parts=parts))
-        except UnreadableAnswer as error:
-            outcome = Outcome(weights_hash, parts=parts, raw_answer=error.raw_text)
-            after = ledger.finish(job_id, worker.name, JobState.FAILED, str(error), outcome)
-        except (StudyError, EngineError) as error:
-            after = ledger.finish(job_id, worker.name, JobState.FAILED, str(error), Outcome(weights_hash, parts=parts))
-        except WriteError as error:
-            reason = f"{error} This is a defect of Sightline; please report it."
-            after = ledger.finish(job_id, worker.name, JobState.FAILED, reason, Outcome(weights_hash, parts=parts))
-        else:
-            reason = f"{len(uids)} results are in the archive."
-            after = ledger.finish(job_id, worker.name, JobState.DONE, reason, Outcome(weights_hash, uids, parts))
         _log.info(str(after.state), reason=after.reason, parts=parts)
     return after
 
 
-def _read(study_uid: str, worker: Worker, parts: dict[str, float]) -> tuple[str, ...]:
-    """Read a study and store the results; returns their SOP Instance UIDs. ``parts`` gets the seconds of each part."""
-    started = datetime.now(UTC)
-    with _timed(parts, "fetch"):
-        chosen = route(worker.pacs.fetch(study_uid), worker.wanted)
-    if chosen.study is None:
-        raise UnsupportedImage(chosen.reason)
-    images = _images(chosen.study, worker.pacs, parts)
+@dataclass(frozen=True)
+class _Ending:
+    """How the work on a job ended, why, what it stored, and the model's text where it could not be read."""
+
+    state: JobState
+    reason: str
+    result_uids: tuple[str, ...] = ()
+    raw_answer: str = ""
+
+
+def _work(job: Job, worker: Worker, parts: dict[str, float]) -> _Ending:
+    """Read a study and store the results, or why there are none. ``parts`` gets the seconds of each part."""
+    started = _begun(worker.ledger.history(job.job_id))
+    try:
+        with _timed(parts, "fetch"):
+            chosen = route(worker.pacs.fetch(job.study_uid), worker.wanted)
+    except StudyError as error:
+        return _Ending(JobState.FAILED, str(error))
+    if chosen.study is None:  # nothing of it is for the model, so there is nothing to say of it
+        return _Ending(JobState.REFUSED, chosen.reason)
+    try:
+        report = _read(chosen.study, started, worker, parts)
+        uids = _store(chosen.study, report, worker, parts)
+    except (StudyError, EngineError, WriteError) as error:
+        state = JobState.REFUSED if isinstance(error, UnsupportedImage) else JobState.FAILED
+        reason = f"{error} This is a defect of Sightline; please report it." if isinstance(error, WriteError) else str(error)
+        uids = _say_not_read(chosen.study, reason, started, worker, parts)
+        return _Ending(state, reason, uids, error.raw_text if isinstance(error, UnreadableAnswer) else "")
+    return _Ending(JobState.DONE, f"{len(uids)} results are in the archive.", uids)
+
+
+def _begun(steps: Sequence[Transition]) -> datetime:
+    """Return when work on a job began: at its first attempt, or the first since somebody asked for it again.
+
+    The same for every attempt, so that what one stored in part the next one completes with the same bytes.
+    """
+    asked = max((index for index, step in enumerate(steps) if step.source in (JobState.FAILED, JobState.REFUSED)), default=0)
+    return next(step.time for step in steps[asked:] if step.target is JobState.RUNNING)
+
+
+def _read(study: Study, started: datetime, worker: Worker, parts: dict[str, float]) -> Report:
+    images, failures = _images(study, worker.pacs, parts)
     with _timed(parts, "model"):
-        report = worker.engine.read(chosen.study, images, started)
-    results = store_results(chosen.study, report, worker.pacs, worker.results, parts)
+        report = worker.engine.read(study, images, started)
+    return replace(report, failures=(*failures, *report.failures))
+
+
+def _store(study: Study, report: Report, worker: Worker, parts: dict[str, float]) -> tuple[str, ...]:
+    results = store_results(study, report, worker.pacs, worker.results, parts)
     return tuple(str(result.SOPInstanceUID) for result in results)
+
+
+def _say_not_read(study: Study, reason: str, started: datetime, worker: Worker, parts: dict[str, float]) -> tuple[str, ...]:
+    """Store that the study could not be read, and why: without it, a study that failed would look like one without findings."""
+    uids = tuple(sorted(uid for series in study.series for uid in series.instance_uids))
+    report = Report(study.study_uid, (), "", worker.engine.identity, started, uids, failures=(reason,), is_read=False)
+    try:
+        return _store(study, report, worker, parts)
+    except WriteError as error:  # the ledger still says it
+        _log.error("failure not stored", reason=str(error))
+        return ()
 
 
 def store_results(study: Study, report: Report, pacs: Pacs, wanted: ResultSettings, parts: dict[str, float]) -> list[Dataset]:
     """Write the results and store them, and return them; masks as bits where label maps are wanted and the archive does not take them."""
+    with _timed(parts, "fetch"):
+        previous = pacs.results(study.study_uid)
     with _timed(parts, "write"):
-        results = dicom_sr.write(study, report, settings=wanted)
+        results = dicom_sr.write(study, report, previous, wanted)
     with _timed(parts, "store"):
         try:
             if wanted.label_maps:  # first, as what refers to them must be written anew if they are refused
@@ -122,9 +163,10 @@ def store_results(study: Study, report: Report, pacs: Pacs, wanted: ResultSettin
     return store_results(study, report, pacs, wanted.model_copy(update={"label_maps": False}), parts)
 
 
-def _images(study: Study, pacs: Pacs, parts: dict[str, float]) -> list[Image]:
+def _images(study: Study, pacs: Pacs, parts: dict[str, float]) -> tuple[list[Image], list[str]]:
     """Fetch and decode every radiograph, and of the CT series the largest that can be read (the thinnest slices).
 
+    Returns the images, and a sentence for each series that could not be decoded.
     Raises ``UnsupportedImage`` with the first reason where nothing can be read.
     """
     images: list[Image] = []
@@ -140,7 +182,7 @@ def _images(study: Study, pacs: Pacs, parts: dict[str, float]) -> list[Image]:
             refused.append(error)
     if not images:
         raise refused[0] if refused else UnsupportedImage(f"Study {study.study_uid} has no CR, DX or CT series.")
-    return images
+    return images, [str(error) for error in refused]
 
 
 def _load(series: Series, pacs: Pacs, parts: dict[str, float]) -> tuple[Image, ...]:

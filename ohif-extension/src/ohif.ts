@@ -17,9 +17,18 @@ export interface ReferencedSeries {
   ReferencedInstanceSequence?: { ReferencedSOPInstanceUID: string }[];
 }
 
+/** An item of a Structured Report's content tree. */
+export interface ContentItem {
+  UID?: string;
+  ContentSequence?: ContentItem[] | ContentItem;
+}
+
 /** One instance's header, as OHIF naturalises it. */
 export interface Instance {
   SOPInstanceUID: string;
+  SeriesNumber?: number | string;
+  ContentSequence?: ContentItem[] | ContentItem;
+  SegmentSequence?: { TrackingUID?: string }[] | { TrackingUID?: string };
   Manufacturer?: string;
   ContentDate?: string;
   ContentTime?: string;

@@ -45,8 +45,25 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** The newest report of a study, and the state of the work on it */
+        /** The report in force of a study, and the state of the work on it */
         get: operations["get_report_api_v1_studies__study_uid__report_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_uid}/report/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every version of every report of a study, the newest first */
+        get: operations["get_history_api_v1_studies__study_uid__report_history_get"];
         put?: never;
         post?: never;
         delete?: never;
@@ -93,6 +110,19 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * Decided
+         * @description What a radiologist decided about a sentence.
+         */
+        Decided: {
+            judgement: components["schemas"]["Judgement"];
+            person: components["schemas"]["Person"];
+            /**
+             * Moment
+             * Format: date-time
+             */
+            moment: string;
+        };
         /**
          * Health
          * @description The condition of everything that the API can see.
@@ -196,6 +226,12 @@ export interface components {
             };
         };
         /**
+         * Judgement
+         * @description How a sentence came to stand in a report that a radiologist has looked at.
+         * @enum {string}
+         */
+        Judgement: "accepted" | "edited" | "added";
+        /**
          * Model
          * @description What made a report.
          */
@@ -208,6 +244,12 @@ export interface components {
             weights_hash: string;
         };
         /**
+         * Outcome
+         * @description How a reading ended. Silence is none of these.
+         * @enum {string}
+         */
+        Outcome: "found" | "nothing found" | "withheld" | "partly read" | "not read";
+        /**
          * Part
          * @description The condition of one part of the installation; ``why`` is empty where it is well.
          */
@@ -219,6 +261,16 @@ export interface components {
              * @default
              */
             why: string;
+        };
+        /**
+         * Person
+         * @description A radiologist.
+         */
+        Person: {
+            /** Name */
+            name: string;
+            /** Organization */
+            organization: string;
         };
         /**
          * Place
@@ -260,6 +312,8 @@ export interface components {
              * @description DICOM Tracking Unique Identifier, the same in SR and SEG.
              */
             tracking_uid: string;
+            /** Measurements */
+            measurements: components["schemas"]["Size"][];
         };
         /**
          * Presence
@@ -285,10 +339,61 @@ export interface components {
             detail: string;
         };
         /**
+         * Quantity
+         * @description What is measured.
+         * @enum {string}
+         */
+        Quantity: "area" | "volume" | "long axis" | "short axis" | "cardiothoracic ratio";
+        /**
+         * Reason
+         * @description Why a sentence was taken out.
+         * @enum {string}
+         */
+        Reason: "false positive" | "wrong place" | "wrong side" | "wording" | "not relevant";
+        /**
+         * Rejected
+         * @description What a radiologist has taken out: a sentence of the report, or a whole result.
+         */
+        Rejected: {
+            /**
+             * Number
+             * @description Number of the sentence; 0 for a whole result.
+             */
+            number: number;
+            reason: components["schemas"]["Reason"];
+            person: components["schemas"]["Person"];
+            /**
+             * Moment
+             * Format: date-time
+             */
+            moment: string;
+        };
+        /**
          * ReportBody
-         * @description One reading, read back from the archive.
+         * @description One version of one reading, read back from the archive.
          */
         ReportBody: {
+            /**
+             * Document Uid
+             * @description SOP Instance UID of the Structured Report with the findings.
+             */
+            document_uid: string;
+            /**
+             * Version
+             * @description 1 is the model's own; each later one is a radiologist's.
+             */
+            version: number;
+            state: components["schemas"]["State"];
+            /**
+             * Moment
+             * Format: date-time
+             * @description When this version was made.
+             */
+            moment: string;
+            /** @description Who signed it; none where nobody has. */
+            verified_by: components["schemas"]["Person"] | null;
+            /** @description How the reading ended; that nothing was found, and that nothing could be read, are two things. */
+            outcome: components["schemas"]["Outcome"];
             /** Impression */
             impression: string;
             /** Findings */
@@ -298,6 +403,16 @@ export interface components {
              * @description One sentence for each finding that the consistency check removed.
              */
             withheld: string[];
+            /**
+             * Failures
+             * @description One sentence for each part of the study that could not be read.
+             */
+            failures: string[];
+            /**
+             * Rejected
+             * @description What radiologists have taken out of it, and, last, its own rejection.
+             */
+            rejected: components["schemas"]["Rejected"][];
             model: components["schemas"]["Model"];
             /**
              * Started
@@ -312,10 +427,51 @@ export interface components {
          */
         Side: "right" | "left" | "bilateral";
         /**
+         * Size
+         * @description One number that was measured on a mask.
+         */
+        Size: {
+            quantity: components["schemas"]["Quantity"];
+            /** Value */
+            value: number;
+            /**
+             * Unit
+             * @description UCUM.
+             */
+            unit: string;
+            /**
+             * Lines
+             * @description What it was measured along: ends as slice, row, column from the first pixel's outer edge.
+             */
+            lines: [
+                [
+                    number,
+                    number,
+                    number
+                ],
+                [
+                    number,
+                    number,
+                    number
+                ]
+            ][];
+        };
+        /**
+         * State
+         * @description Where a version stands.
+         * @enum {string}
+         */
+        State: "preliminary" | "final" | "amended" | "replaced" | "rejected";
+        /**
          * Statement
          * @description One sentence of the report and its places.
          */
         Statement: {
+            /**
+             * Number
+             * @description What the sentence is called in the report and all its later versions.
+             */
+            number: number;
             /** Name */
             name: string;
             /** Sentence */
@@ -332,6 +488,8 @@ export interface components {
              * @description Why this sentence needs a second look; empty where all checks agreed.
              */
             flags: string[];
+            /** @description What a radiologist decided about it; none where nobody has. */
+            decided: components["schemas"]["Decided"] | null;
             /** Places */
             places: components["schemas"]["Place"][];
         };
@@ -352,7 +510,7 @@ export interface components {
         };
         /**
          * StudyReport
-         * @description What is known of a study: its report where there is one, and the state of the work on it.
+         * @description What is known of a study: its report where one is in force, and the state of the work on it.
          */
         StudyReport: {
             /** Study Uid */
@@ -464,6 +622,39 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StudyReport"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_history_api_v1_studies__study_uid__report_history_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Study Instance UID (PS3.5 9.1). */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ReportBody"][];
                 };
             };
             /** @description Default Response */

@@ -63,3 +63,21 @@ test('a result that came after the page was opened is offered', () => {
   assert.ok(!shown({ kind: 'known', study }, true).includes('show it on the images'));
   assert.ok(!shown({ kind: 'known', study: { ...study, report: null } }, false).includes('show it on the images'));
 });
+
+test('a study that could not be read says why, and never that the model stated nothing', () => {
+  const failed = { ...report, outcome: 'not read' as const, findings: [], withheld: [], impression: '', failures: ['No slice has a position.'] };
+  const page = shown({ kind: 'known', study: { ...study, state: 'failed', reason: 'No slice has a position.', report: failed } });
+  assert.ok(page.includes('No report: failed.') && page.includes('Not read: No slice has a position.'));
+  assert.ok(!page.includes('The model stated none.'));
+});
+
+test('a report on a part of the images says what is missing', () => {
+  const partly = { ...report, outcome: 'partly read' as const, failures: ['The lateral view is not read.'] };
+  const page = shown({ kind: 'known', study: { ...study, report: partly } });
+  assert.ok(page.includes('Not read: The lateral view is not read.') && page.includes(report.findings[0]!.sentence));
+});
+
+test('a signed report names who signed it', () => {
+  const signed = { ...report, verified_by: { name: 'Curie^Marie', organization: 'Institut' } };
+  assert.ok(shown({ kind: 'known', study: { ...study, report: signed } }).includes('Signed by Curie^Marie, Institut'));
+});

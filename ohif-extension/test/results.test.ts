@@ -6,8 +6,18 @@ import { test } from 'node:test';
 import type { DisplaySet, Measurement } from '../src/ohif';
 import { findBox, newestResults } from '../src/services/results';
 
-function derived(name: string, Modality: string, ContentTime: string, Manufacturer = 'Sightline', StudyInstanceUID = '1.2'): DisplaySet {
-  const instance = { SOPInstanceUID: name, Manufacturer, ContentDate: '20260506', ContentTime };
+interface Options {
+  Manufacturer?: string;
+  SeriesNumber?: number;
+  StudyInstanceUID?: string;
+}
+
+/** A document or a mask of one place. */
+function derived(name: string, Modality: string, ContentTime: string, place: string, options: Options = {}): DisplaySet {
+  const { Manufacturer = 'Sightline', SeriesNumber = Modality === 'SR' ? 9001 : 9101, StudyInstanceUID = '1.2' } = options;
+  const content =
+    Modality === 'SR' ? { ContentSequence: [{ ContentSequence: [{ UID: place }, {}] }] } : { SegmentSequence: [{ TrackingUID: place }] };
+  const instance = { SOPInstanceUID: name, Manufacturer, SeriesNumber, ContentDate: '20260506', ContentTime, ...content };
   return { displaySetInstanceUID: name, StudyInstanceUID, SeriesInstanceUID: name, Modality, isDerivedDisplaySet: true, instance };
 }
 
@@ -17,25 +27,42 @@ function names(displaySets: DisplaySet[]): string[] {
 
 test('of two readings only the newest counts, with its own masks', () => {
   const [result, ...others] = newestResults([
-    derived('old mask', 'SEG', '070809'),
-    derived('new mask', 'SEG', '070809.5'),
-    derived('old report', 'SR', '070809'),
-    derived('new report', 'SR', '070809.5'),
+    derived('old mask', 'SEG', '070809', 'old'),
+    derived('new mask', 'SEG', '070809.5', 'new'),
+    derived('old report', 'SR', '070809', 'old'),
+    derived('new report', 'SR', '070809.5', 'new'),
   ]);
   assert.equal(others.length, 0);
   assert.equal(result!.report.displaySetInstanceUID, 'new report');
   assert.deepEqual(names(result!.segmentations), ['new mask']);
 });
 
+test('a mask that a later version left as it was stays, and one whose place was rejected goes', () => {
+  const [result] = newestResults([
+    derived('kept', 'SEG', '070809', 'lung'),
+    derived('rejected', 'SEG', '070809', 'nodule'),
+    derived('second version', 'SR', '080000', 'lung'),
+  ]);
+  assert.deepEqual(names(result!.segmentations), ['kept']);
+});
+
+test('draft report, measurements and failures are no findings', () => {
+  const others = [9002, 9003, 9004].map(SeriesNumber => derived(`${SeriesNumber}`, 'SR', '080000', 'lung', { SeriesNumber }));
+  const [result] = newestResults([derived('findings', 'SR', '070809', 'lung'), ...others]);
+  assert.equal(result!.report.displaySetInstanceUID, 'findings');
+  assert.deepEqual(newestResults(others), []);
+});
+
 test('results of others are left alone', () => {
-  assert.deepEqual(newestResults([derived('theirs', 'SR', '070809', 'Another Maker'), derived('image', 'CT', '070809')]), []);
+  const theirs = { Manufacturer: 'Another Maker' };
+  assert.deepEqual(newestResults([derived('theirs', 'SR', '070809', 'lung', theirs), derived('image', 'CT', '070809', '')]), []);
 });
 
 test('each study has its own results', () => {
   const results = newestResults([
-    derived('prior', 'SR', '060000', 'Sightline', '1.1'),
-    derived('mask of prior', 'SEG', '060000', 'Sightline', '1.1'),
-    derived('report', 'SR', '060000', 'Sightline', '1.2'),
+    derived('prior', 'SR', '060000', 'lung', { StudyInstanceUID: '1.1' }),
+    derived('mask of prior', 'SEG', '060000', 'lung', { StudyInstanceUID: '1.1' }),
+    derived('report', 'SR', '060000', 'lung', { StudyInstanceUID: '1.2' }),
   ]);
   assert.deepEqual(results.map(each => [each.report.displaySetInstanceUID, names(each.segmentations)]), [
     ['prior', ['mask of prior']],

@@ -86,7 +86,7 @@ function seg(): DisplaySet {
     SeriesInstanceUID: '1.2.2',
     Modality: 'SEG',
     isDerivedDisplaySet: true,
-    instance: { ...instance, ReferencedSeriesSequence: [{ SeriesInstanceUID: '1.2.1' }] },
+    instance: { ...instance, ReferencedSeriesSequence: [{ SeriesInstanceUID: '1.2.1' }], SegmentSequence: [{ TrackingUID: '2.25.7' }] },
   };
 }
 
@@ -98,7 +98,7 @@ function sr(viewer: Viewer): DisplaySet {
     SeriesInstanceUID: '1.2.3',
     Modality: 'SR',
     isDerivedDisplaySet: true,
-    instance,
+    instance: { ...instance, SeriesNumber: 9001, ContentSequence: { ContentSequence: { UID: '2.25.7' } } },
     load: async () => {
       report.measurements = [{ loaded: viewer.displaySets.includes(ct), TrackingUniqueIdentifier: '2.25.7' }];
     },
@@ -166,4 +166,13 @@ test('after the mode is left nothing happens any more', async () => {
   await viewer.learn(ct, seg(), sr(viewer));
   await viewer.show('main', ct);
   assert.deepEqual(viewer.did, []);
+});
+
+test('a result that was taken back is not drawn, although the archive still has it', async context => {
+  context.mock.method(globalThis, 'fetch', async () => new Response(JSON.stringify({ state: 'done', reason: '', report: null })));
+  const viewer = new Viewer();
+  new Showing(viewer.host);
+  await viewer.learn(ct, seg(), sr(viewer));
+  await viewer.show('main', ct);
+  assert.deepEqual(viewer.did, ['open panel']);
 });

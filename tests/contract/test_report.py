@@ -21,9 +21,9 @@ FILE = Path(__file__).parent / "report.json"
 def answer() -> str:
     """The API's answer for the example report, after its way through SR and SEG."""
     study = example_study()
-    report = dicom_sr.read(dicom_sr.write(study, example_report(study)), study)
+    (version,) = dicom_sr.history(dicom_sr.write(study, example_report(study)), study)
     body = StudyReport(
-        study_uid=study.study_uid, state=JobState.DONE, reason="Stored and found by query.", report=ReportBody.of(report, study)
+        study_uid=study.study_uid, state=JobState.DONE, reason="Stored and found by query.", report=ReportBody.of(version, study)
     )
     return body.model_dump_json(indent=2) + "\n"
 

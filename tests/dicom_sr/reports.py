@@ -10,7 +10,7 @@ import numpy as np
 from pydicom import Dataset
 
 from radiology.finding import Box, Finding, Presence, Region, Side
-from radiology.image import Projection, Volume
+from radiology.image import Image, Projection, Volume
 from radiology.measuring import measured
 from radiology.report import ModelIdentity, Report
 from radiology.study import Study
@@ -65,7 +65,7 @@ def example_report(study: Study) -> Report:
         Finding("", "Surgical clips.", side=Side.LEFT, regions=(Region(CT_SERIES_UID, Box((0, 1, 2), (4, 5, 6)), score=0.2),)),
         Finding("", "The image is rotated.", flags=("Nothing checks this statement.",)),
     )
-    images = [
+    images: list[Image] = [
         Volume(CT_SERIES_UID, np.zeros((4, 32, 40), np.float32), np.diag([2.5, 0.7, 0.7, 1.0])),
         *(Projection(PROJECTION_SERIES_UID, index, np.zeros((30, 21), np.float32), (0.4, 0.2), "PA") for index in range(2)),
     ]

@@ -28,7 +28,7 @@ export function ReportView({ answer, isDrawn, goTo }: { answer: Answer | null; i
     <>
       <p className="sightline-notice">{answer.study.notice}</p>
       <Work answer={answer} study={answer.study} />
-      {answer.study.report && !isDrawn && (
+      {isRead(answer.study) && !isDrawn && (
         <p className="sightline-quiet">
           The result came after this page was opened.
           <button type="button" className="sightline-other" onClick={() => window.location.reload()}>
@@ -36,19 +36,34 @@ export function ReportView({ answer, isDrawn, goTo }: { answer: Answer | null; i
           </button>
         </p>
       )}
-      {answer.study.report && <Body report={answer.study.report} goTo={goTo} />}
+      {answer.study.report && <Failures report={answer.study.report} />}
+      {answer.study.report && isRead(answer.study) && <Body report={answer.study.report} goTo={goTo} />}
     </>
   );
 }
 
+/** A report that only says why nothing could be read is none. */
+function isRead(study: StudyReport): boolean {
+  return study.report !== null && study.report.outcome !== 'not read';
+}
+
+/** What could not be read; a report about the rest must not look complete. */
+function Failures({ report }: { report: NonNullable<StudyReport['report']> }) {
+  return report.failures.map((sentence, index) => (
+    <p key={index} className="sightline-alert" role="alert">
+      Not read: {sentence}
+    </p>
+  ));
+}
+
 /** Where the work on the study is, unless it is simply done: silence must never look like a normal result. */
 function Work({ answer, study }: { answer: Answer; study: StudyReport }) {
-  if (study.report && !isPending(answer) && study.state !== 'failed') {
+  if (isRead(study) && !isPending(answer) && study.state !== 'failed') {
     return null;
   }
   return (
     <p className={isPending(answer) ? 'sightline-quiet' : 'sightline-alert'} role="status">
-      {study.report ? 'A newer reading' : 'No report'}: {study.state ?? 'not read'}. {study.reason}
+      {isRead(study) ? 'A newer reading' : 'No report'}: {study.state ?? 'not read'}. {study.reason}
     </p>
   );
 }
@@ -82,6 +97,11 @@ function Body({ report, goTo }: { report: NonNullable<StudyReport['report']>; go
             ))}
           </ul>
         </section>
+      )}
+      {report.verified_by && (
+        <p className="sightline-quiet">
+          Signed by {report.verified_by.name}, {report.verified_by.organization}, {new Date(report.moment).toLocaleString()}.
+        </p>
       )}
       <p className="sightline-quiet">
         {report.model.name} {report.model.version}, {new Date(report.started).toLocaleString()}. Scores are the model&apos;s own and not

@@ -1,6 +1,6 @@
 /** Which of a study's display sets are Sightline's newest results. Pure: it only looks. */
 
-import type { Code, DisplaySet, Measurement } from '../ohif';
+import type { Code, ContentItem, DisplaySet, Measurement } from '../ohif';
 
 export const MANUFACTURER = 'Sightline';
 
@@ -13,30 +13,49 @@ export function isOurs(displaySet: DisplaySet): boolean {
   return ['SR', 'SEG'].includes(displaySet.Modality) && displaySet.instance?.Manufacturer === MANUFACTURER;
 }
 
-/** Objects of one reading share content date and time, to the microsecond: the moment at which it began. */
+/** Series Number of the findings; draft report, measurements and failures are documents of other series. */
+const FINDINGS_SERIES = 9001;
+
+/** When a version was made, to the microsecond; OHIF shows the newest instance of a series. */
 function moment(displaySet: DisplaySet): string {
   return `${displaySet.instance?.ContentDate ?? ''} ${displaySet.instance?.ContentTime ?? ''}`;
 }
 
-/** The newest result of each study, with the segmentations of the same reading; older ones stay in the series list. */
+/** The newest findings of each study, with the masks of the same places; older ones stay in the series list. */
 export function newestResults(displaySets: readonly DisplaySet[]): Result[] {
   const reports = new Map<string, DisplaySet>();
-  for (const report of displaySets.filter(each => each.Modality === 'SR' && isOurs(each))) {
+  const findings = displaySets.filter(
+    each => each.Modality === 'SR' && isOurs(each) && Number(each.instance?.SeriesNumber) === FINDINGS_SERIES
+  );
+  for (const report of findings) {
     const other = reports.get(report.StudyInstanceUID);
     if (!other || moment(report) > moment(other)) {
       reports.set(report.StudyInstanceUID, report);
     }
   }
-  return [...reports.values()].map(report => ({
-    report,
-    segmentations: displaySets.filter(
-      each =>
-        each.Modality === 'SEG' &&
-        isOurs(each) &&
-        each.StudyInstanceUID === report.StudyInstanceUID &&
-        moment(each) === moment(report)
-    ),
-  }));
+  return [...reports.values()].map(report => {
+    const places = new Set(uidsIn(report.instance?.ContentSequence));
+    return {
+      report,
+      segmentations: displaySets.filter(
+        each =>
+          each.Modality === 'SEG' &&
+          isOurs(each) &&
+          each.StudyInstanceUID === report.StudyInstanceUID &&
+          asList(each.instance?.SegmentSequence).some(segment => places.has(segment.TrackingUID ?? ''))
+      ),
+    };
+  });
+}
+
+/** Tracking UIDs of a document's places: the only UIDs that stand as values in its content. */
+function uidsIn(content: ContentItem[] | ContentItem | undefined): string[] {
+  return asList(content).flatMap(item => [...(item.UID ? [item.UID] : []), ...uidsIn(item.ContentSequence)]);
+}
+
+/** A sequence of one item may come as that item. */
+function asList<T>(sequence: T[] | T | undefined): T[] {
+  return sequence === undefined ? [] : Array.isArray(sequence) ? sequence : [sequence];
 }
 
 /** The box that OHIF drew for a sentence on one image; a box whose label was changed is still found by its image. */

@@ -6,6 +6,7 @@
 import { PANEL_ID } from '../id';
 import type { DisplaySet, Host, Subscription, Viewport } from '../ohif';
 import { captionBoxes } from './boxes';
+import { askForReport, type Answer } from './reports';
 import { isStructure, newestResults } from './results';
 
 export class Showing {
@@ -13,6 +14,7 @@ export class Showing {
   private readonly hydrated = new Set<string>();
   private readonly laid = new Set<string>();
   private readonly opened = new Set<string>();
+  private readonly asked = new Map<string, Promise<Answer>>();
   private hasComplained = false;
   private working: Promise<void> = Promise.resolve();
 
@@ -43,7 +45,7 @@ export class Showing {
         continue;
       }
       this.openPanel();
-      if (result) {
+      if (result && (await this.isInForce(result.report))) {
         await this.drawBoxes(result.report).catch(error => this.complain(error));
         const isLaying = this.layMasks(result.segmentations, viewport, image);
         if (!isLaying) {
@@ -51,6 +53,16 @@ export class Showing {
         }
       }
     }
+  }
+
+  /** What was taken back is not drawn, although the archive still has it. Where Sightline is away, the newest is. */
+  private async isInForce(report: DisplaySet): Promise<boolean> {
+    const uid = report.instance?.SOPInstanceUID ?? '';
+    if (!this.asked.has(uid)) {
+      this.asked.set(uid, askForReport(report.StudyInstanceUID, new AbortController().signal));
+    }
+    const answer = await this.asked.get(uid)!;
+    return answer.kind !== 'known' || answer.study.report?.document_uid === uid;
   }
 
   /** OHIF closes the panels of a mode when it enters it. */

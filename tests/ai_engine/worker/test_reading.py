@@ -19,9 +19,10 @@ from ai_engine.worker.reading import Worker, read_study, store_results
 from ai_engine.worker.tasks import record_failure
 from connector.ledger import Ledger
 from connector.pacs import Pacs
+from dicom_sr import State
 from radiology.finding import Box, Finding, Region
 from radiology.jobs import Job, JobState
-from radiology.report import ModelIdentity
+from radiology.report import ModelIdentity, Outcome
 from radiology.settings import LedgerSettings, ResultSettings, WatcherSettings
 from radiology.study import Study, digest
 from tests.ai_engine.chest_studies import ct, radiographs
@@ -78,7 +79,7 @@ def test_a_study_is_read_and_its_results_are_in_the_archive(
     assert job.state is JobState.DONE, job.reason
     results = pacs.results(job.study_uid)
     assert {str(result.SOPInstanceUID) for result in results} == set(job.result_uids)
-    assert sorted(result.Modality for result in results) == ["SEG", "SR"]
+    assert sorted(result.Modality for result in results) == ["SEG", "SR", "SR", "SR"]
     report = dicom_sr.read(results, pacs.fetch(job.study_uid))
     assert [finding.name for finding in report.findings] == ["lung", "nodule", "pleural effusion"]
     assert report.instance_uids == tuple(sorted(str(instance.SOPInstanceUID) for instance in instances))
@@ -161,7 +162,20 @@ def test_what_the_model_cannot_read_is_refused_with_the_reason(
     job = read(study())
     assert job.state is JobState.REFUSED
     assert reason in job.reason
-    assert pacs.results(job.study_uid) == []
+    if job.reason.startswith("Nothing in it is read"):
+        assert pacs.results(job.study_uid) == []
+    else:
+        assert_not_read_is_stored(job, pacs, reason)
+
+
+def assert_not_read_is_stored(job: Job, pacs: Pacs, reason: str) -> None:
+    """That a study could not be read is a result in the archive, with the reason and without a finding."""
+    (document,) = pacs.results(job.study_uid)
+    assert job.result_uids == (str(document.SOPInstanceUID),)
+    assert document.SeriesDescription.startswith("AI could not read")
+    report = dicom_sr.read([document], pacs.fetch(job.study_uid))
+    assert (report.outcome, report.findings) == (Outcome.NOT_READ, ())
+    assert reason in report.failures[0]
 
 
 def mammogram() -> list[FileDataset]:
@@ -190,7 +204,53 @@ def test_an_unreadable_answer_fails_the_job_stores_nothing_and_is_kept_for_the_a
     assert job.state is JobState.FAILED
     assert "answer cannot be used" in job.reason
     assert ledger.raw_answer(job.job_id)
-    assert pacs.results(job.study_uid) == []
+    assert_not_read_is_stored(job, pacs, "answer cannot be used")
+
+
+def test_a_study_that_is_read_at_the_second_try_has_a_report_that_replaces_the_failure(
+    tiny_model: UnifiedModel, tiny_language: Language, read: Callable[[list[FileDataset]], Job], ledger: Ledger, pacs: Pacs, worker: Worker
+) -> None:
+    instances = radiographs("PA")
+    pacs.store(instances)
+    babbler = Engine(Assistant(tiny_model, tiny_language, maximum_new_tokens=20), IDENTITY, maximum_key_slices=2)
+    job = read_study(queued(ledger, instances), replace(worker, engine=babbler))
+    assert job is not None
+    ledger.retry(job.study_uid)
+    assert read_study(job.job_id, worker).state is JobState.DONE  # type: ignore[union-attr]
+    study = pacs.fetch(job.study_uid)
+    versions = dicom_sr.history(pacs.results(job.study_uid), study)
+    assert [(version.state, version.report.outcome) for version in versions] == [
+        (State.PRELIMINARY, Outcome.FOUND),
+        (State.REPLACED, Outcome.NOT_READ),
+    ]
+
+
+def test_late_images_make_a_report_that_names_the_one_it_replaces(read: Callable[[list[FileDataset]], Job], pacs: Pacs) -> None:
+    first, late = radiographs("PA"), radiographs("PA")
+    late[0].StudyInstanceUID = first[0].StudyInstanceUID
+    read(first)
+    before = pacs.results(first[0].StudyInstanceUID)
+    job = read([*first, *late])
+    assert job.state is JobState.DONE, job.reason
+    report = next(each for each in pacs.results(job.study_uid) if str(each.SOPInstanceUID) == job.result_uids[0])
+    named = {
+        str(reference.ReferencedSOPInstanceUID)
+        for study in report.PredecessorDocumentsSequence
+        for series in study.ReferencedSeriesSequence
+        for reference in series.ReferencedSOPSequence
+    }
+    assert named == {str(each.SOPInstanceUID) for each in before if each.SeriesDescription.startswith("AI findings")}
+    assert len(dicom_sr.read(pacs.results(job.study_uid), pacs.fetch(job.study_uid)).instance_uids) == 2
+
+
+def test_what_only_some_images_could_give_is_a_report_that_says_so(read: Callable[[list[FileDataset]], Job], pacs: Pacs) -> None:
+    front, side = radiographs("PA"), radiographs("LL")
+    side[0].StudyInstanceUID = front[0].StudyInstanceUID
+    job = read([*front, *side])
+    assert job.state is JobState.DONE, job.reason
+    report = dicom_sr.read(pacs.results(job.study_uid), pacs.fetch(job.study_uid))
+    assert report.outcome is Outcome.PARTLY_READ
+    assert "only frontal views" in report.failures[0]
 
 
 def test_an_unforeseen_failure_is_recorded_without_its_words(ledger: Ledger, worker: Worker) -> None:
