@@ -8,6 +8,8 @@
 OHIF drops every box of a document that has a group without a region on an image; here nothing of the findings is lost by it.
 Lines are more than TID 1411 asks for, as a measurement of TID 1501 has them; but groups of both templates in one document are
 taken for errors by PixelMed's validator, which judges all by the template of the first.
+A label map is no segmentation yet to dicom3tools and DCMTK, which refuse a reference to its segments. Beside one all groups are
+of TID 1501, which needs none, and the Tracking UID alone leads to the segment.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ from highdicom.sr import (
     ContentSequence,
     CoordinatesForMeasurement,
     GraphicTypeValues,
+    MeasurementsAndQualitativeEvaluations,
     ReferencedSegment,
+    SourceImageForMeasurementGroup,
     SourceImageForSegmentation,
     TrackingIdentifier,
     VolumetricROIMeasurementsAndQualitativeEvaluations,
@@ -35,7 +39,7 @@ from dicom_sr.content import child, contained, slice_of, value
 from dicom_sr.document import algorithm_of, build, container, image_library, sites
 from dicom_sr.findings import source_image
 from dicom_sr.identity import Maker, to_percent, tracking_identifier
-from dicom_sr.kinds import MEASUREMENTS
+from dicom_sr.kinds import LABEL_MAP_SEGMENTATION_STORAGE, MEASUREMENTS
 from radiology.finding import Finding, Region
 from radiology.frame import Frame
 from radiology.measurement import UNITS, Line, Measurement
@@ -64,32 +68,34 @@ def _groups(study: Study, report: Report, segmentations: Sequence[Dataset]) -> I
         for place, region in enumerate(finding.regions, 1):
             if region.measurements and region.tracking_uid in segments:
                 frames = study.find_series(region.series_uid).frames
-                segment = _segment(*segments[region.tracking_uid], frames[region.box.slices[0]])
-                yield _group(report, finding, region, place, segment, frames)
+                yield _group(report, finding, region, place, segments[region.tracking_uid], frames)
 
 
-def _group(report: Report, finding: Finding, region: Region, place: int, segment: ReferencedSegment, frames: Sequence[Frame]) -> Dataset:
+def _group(report: Report, finding: Finding, region: Region, place: int, segment: tuple[Dataset, int], frames: Sequence[Frame]) -> Dataset:
     term = TERMS.get(finding.name)
     certainty = MeasurementItem(codes.DCM.CertaintyOfFinding, to_percent(finding.confidence), codes.UCUM.Percent)
-    group = VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=TrackingIdentifier(uid=region.tracking_uid, identifier=tracking_identifier(finding.number, place)),
-        referenced_segment=segment,
-        finding_type=to_dicom(term.code) if term else None,
-        finding_sites=sites(finding),
-        algorithm_id=algorithm_of(finding, report.model),
-        measurements=[*(_item(measurement) for measurement in region.measurements), certainty],
-    )
+    items = {
+        "tracking_identifier": TrackingIdentifier(uid=region.tracking_uid, identifier=tracking_identifier(finding.number, place)),
+        "finding_type": to_dicom(term.code) if term else None,
+        "finding_sites": sites(finding),
+        "algorithm_id": algorithm_of(finding, report.model),
+        "measurements": [*(_item(measurement) for measurement in region.measurements), certainty],
+    }
+    marked = {frame.uid: str(frame.header.SOPClassUID) for frame in frames[region.box.slices[0]]}
+    segmentation, number = segment
+    if segmentation.SOPClassUID == LABEL_MAP_SEGMENTATION_STORAGE:
+        images = [SourceImageForMeasurementGroup(sop_class, uid) for uid, sop_class in marked.items()]
+        group = MeasurementsAndQualitativeEvaluations(source_images=images, **items)
+    else:
+        sources = [SourceImageForSegmentation(sop_class, uid) for uid, sop_class in marked.items()]
+        reference = ReferencedSegment(str(segmentation.SOPClassUID), str(segmentation.SOPInstanceUID), number, source_images=sources)
+        group = VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=reference, **items)
     container: Dataset = group[0]
     numbers = [item for item in container.ContentSequence if item.ValueType == "NUM"]
     for measurement, item in zip(region.measurements, numbers, strict=False):
         if measurement.lines:
             item.ContentSequence = ContentSequence([_line(line, frames) for line in measurement.lines])
     return container
-
-
-def _segment(segmentation: Dataset, number: int, frames: Sequence[Frame]) -> ReferencedSegment:
-    sources = {frame.uid: SourceImageForSegmentation(str(frame.header.SOPClassUID), frame.uid) for frame in frames}
-    return ReferencedSegment(str(segmentation.SOPClassUID), str(segmentation.SOPInstanceUID), number, source_images=list(sources.values()))
 
 
 def _item(measurement: Measurement) -> MeasurementItem:
