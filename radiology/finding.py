@@ -1,7 +1,7 @@
 """Box, Region and Finding: one statement about the study, and the places it is about.
 
 Places are array indices ``(slice, row, column)``, zero-based and half-open, in the pixel matrix of the source images;
-slice ``k`` is ``Series.instances[k]``.
+slice ``k`` is ``Series.frames[k]``.
 """
 
 from __future__ import annotations
