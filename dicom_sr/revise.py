@@ -50,7 +50,7 @@ def revise(study: Study, instances: Sequence[Dataset], decision: Decision, setti
     parts = list(seg.sources(study, report.findings))
     changed = [part for part in parts if part.uid not in before or _said(part) != _said(before[part.uid])]
     kept = [masks[part.uid] for part in parts if part not in changed]
-    free = max([SEGMENTATION.series_number - 1, *(int(each.SeriesNumber) for each in masks.values())]) + 1
+    free = max([SEGMENTATION.series_number - 1, *(int(each.SeriesNumber) for each in instances if kind_of(each) is SEGMENTATION)]) + 1
     with refusals(study):
         drawn = [seg.build(part, number, maker) for number, part in enumerate(changed, free)]
         made = [*build_documents(study, maker, [*drawn, *kept]), *drawn]
