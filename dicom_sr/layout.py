@@ -35,7 +35,7 @@ def stand_ins(series: Series, first: int, stop: int) -> list[Dataset]:
     thickness_mm = _slice_distance_mm(series)
     shared: dict[str, Any] = {"SOPClassUID": CTImageStorage, "Rows": 1, "Columns": 1}
     if lossy := next((frame.header for frame in frames if _is_lossy(frame.header)), None):
-        shared |= {"LossyImageCompression": "01", **{keyword: lossy[keyword].value for keyword in _LOSSY if keyword in lossy}}
+        shared |= {"LossyImageCompression": "01", **{keyword: lossy[keyword].value for keyword in _LOSSY if lossy.get(keyword)}}
     images = []
     for index, frame in enumerate(frames):
         place = _place(frame, series)
@@ -44,7 +44,11 @@ def stand_ins(series: Series, first: int, stop: int) -> list[Dataset]:
         # The orientations of a series agree within the tolerance of radiology.image; a Segmentation has one for all its frames.
         if index and series.modality in VOLUME_MODALITIES:
             place["ImageOrientationPatient"] = frames[0].header.ImageOrientationPatient
-        images.append(changed(frame.header, {**shared, **place, "SOPInstanceUID": _stand_in_uid(index)}))
+        image = changed(frame.header, {**shared, **place, "SOPInstanceUID": _stand_in_uid(index)})
+        for keyword in _LOSSY:  # an empty value would be copied, and be an error there
+            if keyword in image and not image.get(keyword):
+                delattr(image, keyword)
+        images.append(image)
     return images
 
 

@@ -148,6 +148,16 @@ def test_one_slice_compressed_with_loss_marks_the_whole() -> None:
     assert segmentation.LossyImageCompressionMethod == "ISO_10918_1"
 
 
+def test_a_source_that_does_not_say_how_much_it_lost_makes_a_valid_object(tmp_path: Path) -> None:
+    slices = lossy(ct_series())
+    for image in slices:
+        image.LossyImageCompressionRatio = None
+        del image.LossyImageCompressionMethod
+    study = Study.from_instances(slices)
+    (path,) = save(segmentations(study, [whole(study)]), tmp_path)
+    assert complaints(path) == []
+
+
 def whole(study: Study) -> Region:
     header = study.series[0].frames[0].header
     return Region.from_mask(study.series[0].series_uid, np.ones((len(study.series[0].frames), header.Rows, header.Columns), bool))
