@@ -3,8 +3,10 @@
 import json
 import subprocess
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -14,7 +16,9 @@ from connector.api import create_app
 from connector.ledger import Ledger, Outcome
 from connector.pacs import Pacs
 from radiology.jobs import JobState
+from radiology.judgement import Observer, Reason, Rejection
 from radiology.settings import QueueSettings, Settings
+from radiology.verdict import Accept, Decision, Reject
 from tests.e2e import chest
 from tests.orthanc import Orthanc, free_port
 
@@ -97,12 +101,69 @@ def test_the_report_is_told_as_fhir_too(client: TestClient, ct_in_archive: str) 
     assert client.get("/api/v1/studies/1.2.3/fhir").status_code == 404
 
 
-def test_of_two_readings_the_newest_is_told(client: TestClient, ct_in_archive: str, settings: Settings) -> None:
+def test_of_two_readings_the_newest_is_told_and_the_other_is_history(client: TestClient, ct_in_archive: str, settings: Settings) -> None:
     pacs = Pacs.connect(settings.pacs)
     study = pacs.fetch(ct_in_archive)
-    later = chest.ct_report(study, later=timedelta(hours=1), impression="Read again.")
-    pacs.store(dicom_sr.write(study, later, revision=1))
+    other = replace(chest.MODEL, weights_hash="9" * 64)
+    later = replace(chest.ct_report(study, later=timedelta(hours=1), impression="Read again."), model=other)
+    pacs.store(dicom_sr.write(study, later, previous=pacs.results(ct_in_archive)))
     assert client.get(f"/api/v1/studies/{ct_in_archive}/report").json()["report"]["impression"] == "Read again."
+    told = client.get(f"/api/v1/studies/{ct_in_archive}/report/history").json()
+    assert [(each["impression"], each["state"]) for each in told] == [
+        ("Read again.", "preliminary"),
+        ("A nodule in the right lung.", "replaced"),
+    ]
+
+
+def test_what_a_radiologist_decided_is_told_and_what_was_rejected_is_not_but_for_the_history(
+    client: TestClient, ct_in_archive: str, settings: Settings
+) -> None:
+    pacs = Pacs.connect(settings.pacs)
+    study = pacs.fetch(ct_in_archive)
+    shown = client.get(f"/api/v1/studies/{ct_in_archive}/report").json()["report"]
+    reader = Observer("Curie^Marie", "Institut du Radium")
+    moment = datetime.fromisoformat(shown["moment"]) + timedelta(hours=1)
+    verdicts = (Reject(1, Reason.FALSE_POSITIVE), Accept(2), Accept(3))
+    decision = Decision(shown["document_uid"], reader, moment, verdicts, is_signed=True)
+    pacs.store(dicom_sr.revise(study, pacs.results(ct_in_archive), decision))
+    told = client.get(f"/api/v1/studies/{ct_in_archive}/report").json()["report"]
+    assert (told["version"], told["state"], told["verified_by"]["name"]) == (2, "final", "Curie^Marie")
+    assert [each["number"] for each in told["findings"]] == [2, 3]
+    assert {each["decided"]["judgement"] for each in told["findings"]} == {"accepted"}
+    assert [(each["number"], each["reason"]) for each in told["rejected"]] == [(1, "false positive")]
+    history = client.get(f"/api/v1/studies/{ct_in_archive}/report/history").json()
+    assert [[each["number"] for each in version["findings"]] for version in history] == [[2, 3], [1, 2, 3]]
+    note = dicom_sr.reject(study, pacs.results(ct_in_archive), Rejection(0, Reason.WRONG_PLACE, reader, moment + timedelta(hours=1)))
+    pacs.store([note])
+    assert client.get(f"/api/v1/studies/{ct_in_archive}/report").json()["report"] is None
+    history = client.get(f"/api/v1/studies/{ct_in_archive}/report/history").json()
+    assert [(version["state"], version["rejected"][-1]["reason"]) for version in history] == [("rejected", "wrong place")] * 2
+
+
+@pytest.mark.parametrize(
+    ("change", "outcome"),
+    [
+        ({"withheld": ()}, "found"),
+        ({"findings": (), "withheld": ()}, "nothing found"),
+        ({"findings": ()}, "withheld"),
+        ({"withheld": (), "failures": ("The lateral view is not read.",)}, "partly read"),
+        ({"findings": (), "withheld": (), "impression": "", "failures": ("No slice has a position.",), "is_read": False}, "not read"),
+    ],
+)
+def test_found_nothing_withheld_partly_and_not_read_are_told_apart(
+    change: dict[str, Any], outcome: str, client: TestClient, settings: Settings
+) -> None:
+    pacs = Pacs.connect(settings.pacs)
+    images = chest.ct_study()
+    pacs.store(images)
+    study = pacs.fetch(images[0].StudyInstanceUID)
+    pacs.store(dicom_sr.write(study, replace(chest.ct_report(study), **change)))
+    told = client.get(f"/api/v1/studies/{study.study_uid}/report").json()["report"]
+    assert (told["outcome"], told["failures"]) == (outcome, list(change.get("failures", ())))
+
+
+def test_a_study_that_was_never_read_has_no_history(client: TestClient) -> None:
+    assert client.get("/api/v1/studies/1.2.3/report/history").json() == []
 
 
 def test_a_study_without_a_report_has_a_state_and_a_reason(client: TestClient, ledger: Ledger) -> None:
