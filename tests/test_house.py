@@ -38,7 +38,7 @@ def test_every_setting_is_documented(variable: str, description: str) -> None:
 
 
 def test_no_setting_is_documented_that_does_not_exist() -> None:
-    documented = set(re.findall(r"^\| `(SIGHTLINE_[A-Z_]+)`", SETTINGS_PAGE, re.MULTILINE))
+    documented = set(re.findall(r"^\| `(SIGHTLINE_[A-Z0-9_]+)`", SETTINGS_PAGE, re.MULTILINE))
     assert documented == {variable for variable, _ in settings_fields()}
 
 
