@@ -88,7 +88,15 @@ function look() {
     return [along(plane.columnCosines) / plane.rowPixelSpacing + 0.5, along(plane.rowCosines) / plane.columnPixelSpacing + 0.5];
   };
   const area = document.querySelector('canvas.cornerstone-canvas')?.getBoundingClientRect();
+  // Row and column of a point of the canvas, on the image that is shown.
+  const viewport = window.services.cornerstoneViewportService.getCornerstoneViewport(viewportId);
+  const at = (x, y) => pixel(viewport.getCurrentImageId(), viewport.canvasToWorld([x, y]));
+  const rectangles = [...document.querySelectorAll('svg.svg-layer rect[data-id]')].map(each =>
+    ['x', 'y', 'width', 'height'].map(name => Number(each.getAttribute(name)))
+  );
   return {
+    canvas: area && { origin: at(0, 0), right: at(1, 0), down: at(0, 1) },
+    drawn: rectangles.map(([x, y, width, height]) => [at(x, y), at(x + width, y + height)]),
     panel: document.querySelector('.sightline')?.innerText ?? null,
     dialogs: [...document.querySelectorAll('[role=dialog], [data-cy=yes-hydrate-btn], .shepherd-element')].map(each => each.innerText),
     boxes: measurementService.getMeasurements().map(each => each.points.map(point => pixel(each.referencedImageId, point))),

@@ -11,7 +11,9 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
 import dicom_sr
 from connector.pacs import Pacs
@@ -68,14 +70,28 @@ def look(url: str, name: str, measurements: int, segmentations: int) -> dict[str
     return facts
 
 
-def coloured(name: str, facts: dict[str, Any], colour: tuple[int, int, int]) -> int:
-    """Number of pixels of the image's viewport whose hue is that of a display colour, in a screenshot."""
+def _hued(name: str, facts: dict[str, Any], colour: tuple[int, int, int]) -> NDArray[np.bool_]:
+    """Pixels of the image's viewport, (y, x), whose hue is that of a display colour, in a screenshot."""
     area = facts["area"]
     picture = Image.open(SCREENSHOTS / f"{name}.png").convert("RGB")
     picture = picture.crop(tuple(int(area[side]) for side in ("left", "top", "right", "bottom")))
     pixels = np.asarray(picture.convert("HSV"), int)
     hue = Image.new("RGB", (1, 1), colour).convert("HSV").getpixel((0, 0))[0]
-    return int(((np.abs(pixels[..., 0] - hue) < 8) & (pixels[..., 1] > 60) & (pixels[..., 2] > 80)).sum())
+    return np.asarray((np.abs(pixels[..., 0] - hue) < 8) & (pixels[..., 1] > 60) & (pixels[..., 2] > 80))
+
+
+def coloured(name: str, facts: dict[str, Any], colour: tuple[int, int, int]) -> int:
+    """Number of pixels of the viewport that have a display colour."""
+    return int(_hued(name, facts, colour).sum())
+
+
+def filled(name: str, facts: dict[str, Any], colour: tuple[int, int, int]) -> list[float]:
+    """First row, first column, last row and last column of the image that a display colour fills; lines and letters are not filled."""
+    surface = ndimage.binary_opening(_hued(name, facts, colour), np.ones((7, 7), bool))
+    y, x = np.nonzero(surface)
+    origin, right, down = (np.asarray(facts["canvas"][corner]) for corner in ("origin", "right", "down"))
+    places = origin + np.outer(x + 0.5, right - origin) + np.outer(y + 0.5, down - origin)
+    return [*places.min(axis=0), *places.max(axis=0)]
 
 
 NODULE = (255, 221, 51)
@@ -110,6 +126,9 @@ def test_a_ct_opens_with_overlay_and_findings(origin: str, archive: Orthanc) -> 
     assert facts["segmentations"] == [["Right nodule", "Left pleural effusion"]]
     assert facts["instance_uid"] == "2.25.2000.1.16", "the slice that shows most of the nodule"
     assert coloured("ct", facts, NODULE) > 1000
+    # The middle slice of the nodule: rows 39 to 50, columns 25 to 36, in the mask and in the box around it.
+    assert filled("ct", facts, NODULE) == pytest.approx([39, 25, 50, 36], abs=2)
+    assert np.ravel(facts["drawn"]) == pytest.approx([39, 25, 50, 36], abs=2)
     panel = facts["panel"]
     assert "not verified" in panel
     for text in (
@@ -137,7 +156,9 @@ def test_a_radiograph_of_two_views_opens_with_overlay_and_findings(origin: str, 
     # The pixels are twice as high as wide: the box must stand around the mask all the same.
     (box,) = facts["boxes"]
     row, column = zip(*box, strict=True)
-    assert (min(row), max(row), min(column), max(column)) == pytest.approx((78, 103, 48, 73), abs=1)
+    assert (min(row), min(column), max(row), max(column)) == pytest.approx((78, 48, 103, 73), abs=1)
+    assert np.ravel(facts["drawn"]) == pytest.approx([78, 48, 103, 73], abs=2)
+    assert filled("radiograph", facts, NODULE) == pytest.approx([78, 48, 103, 73], abs=2)
 
 
 def test_without_the_api_the_panel_says_so_and_the_overlay_is_there(origin: str, archive: Orthanc) -> None:
