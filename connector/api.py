@@ -27,6 +27,7 @@ from connector.schemas import (
     JobSummary,
     Part,
     Problem,
+    Rejected,
     ReportBody,
     Step,
     StudyReport,
@@ -110,12 +111,16 @@ def _reports(ledger: Ledger, pacs: Pacs) -> APIRouter:
         results = pacs.results(study_uid)
         if job is None and not results:
             raise HTTPException(404, f"Study {study_uid} was never read here; send it first.")
-        body = None
+        told = StudyReport(study_uid=study_uid, state=job and job.state, reason=job.reason if job else "", report=None)
         if results:
             study = pacs.fetch(study_uid)
             version = dicom_sr.current(results, study)
-            body = ReportBody.of(version, study) if version else None
-        return StudyReport(study_uid=study_uid, state=job and job.state, reason=job.reason if job else "", report=body)
+            if version:
+                told.report = ReportBody.of(version, study)
+            else:
+                last = next((version.rejection for version in dicom_sr.history(results, study) if version.rejection), None)
+                told.taken_back = Rejected.of(last) if last else None
+        return told
 
     @router.get("/{study_uid}/report/history", summary="Every version of every report of a study, the newest first")
     def get_history(study_uid: StudyUid) -> list[ReportBody]:

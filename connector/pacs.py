@@ -52,6 +52,12 @@ class Pacs:
             found = self._client.search_for_studies(search_filters={"StudyInstanceUID": study_uid})
             return sum(int(Dataset.from_json(study).get("NumberOfStudyRelatedInstances") or 0) for study in found)
 
+    def patient_id(self, study_uid: str) -> str:
+        """Return the Patient ID that the archive has for a study now; empty where it has none."""
+        with _translated(f"look for study {study_uid}"):
+            found = self._client.search_for_studies(search_filters={"StudyInstanceUID": study_uid})
+        return next((str(Dataset.from_json(study).get("PatientID") or "") for study in found), "")
+
     def fetch(self, study_uid: str) -> Study:
         """Return the headers of every series of a study but our own results.
 

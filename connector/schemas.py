@@ -113,9 +113,7 @@ class Size(BaseModel):
     quantity: Quantity
     value: float
     unit: str = Field(description="UCUM.")
-    lines: list[Line] = Field(
-        description="What it was measured along: ends as slice, row, column from the first pixel's outer edge."
-    )
+    lines: list[Line] = Field(description="What it was measured along: ends as slice, row, column from the first pixel's outer edge.")
 
     @classmethod
     def of(cls, measurement: Measurement) -> Size:
@@ -273,3 +271,4 @@ class StudyReport(BaseModel):
     state: JobState | None = Field(description="State of the newest job; none where this installation never had one.")
     reason: str = Field(description="Why the job is in that state.")
     report: ReportBody | None
+    taken_back: Rejected | None = Field(None, description="Where no report is in force: by whom, when and why the last one was taken back.")

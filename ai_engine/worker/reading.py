@@ -28,6 +28,7 @@ from radiology.errors import (
     IllegalTransition,
     LedgerError,
     PacsError,
+    PacsRefused,
     SopClassRefused,
     StudyError,
     UnreadableAnswer,
@@ -147,6 +148,7 @@ def _say_not_read(study: Study, reason: str, started: datetime, worker: Worker, 
 def store_results(study: Study, report: Report, pacs: Pacs, wanted: ResultSettings, parts: dict[str, float]) -> list[Dataset]:
     """Write the results and store them, and return them; masks as bits where label maps are wanted and the archive does not take them."""
     with _timed(parts, "fetch"):
+        _check_patient(study, pacs)
         previous = pacs.results(study.study_uid)
     with _timed(parts, "write"):
         results = dicom_sr.write(study, report, previous, wanted)
@@ -161,6 +163,12 @@ def store_results(study: Study, report: Report, pacs: Pacs, wanted: ResultSettin
                 raise
             _log.warning("label maps refused", reason=str(error))
     return store_results(study, report, pacs, wanted.model_copy(update={"label_maps": False}), parts)
+
+
+def _check_patient(study: Study, pacs: Pacs) -> None:
+    """A correction of the patient's identity must not be undone by results that were on their way meanwhile."""
+    if pacs.patient_id(study.study_uid) != str(study.series[0].instances[0].get("PatientID") or ""):
+        raise PacsRefused(f"The patient of study {study.study_uid} was corrected while it was read; it is read again.")
 
 
 def _images(study: Study, pacs: Pacs, parts: dict[str, float]) -> tuple[list[Image], list[str]]:

@@ -528,6 +528,8 @@ export interface components {
              */
             reason: string;
             report: components["schemas"]["ReportBody"] | null;
+            /** @description Where no report is in force: by whom, when and why the last one was taken back. */
+            taken_back?: components["schemas"]["Rejected"] | null;
         };
     };
     responses: never;

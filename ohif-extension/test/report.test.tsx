@@ -81,3 +81,9 @@ test('a signed report names who signed it', () => {
   const signed = { ...report, verified_by: { name: 'Curie^Marie', organization: 'Institut' } };
   assert.ok(shown({ kind: 'known', study: { ...study, report: signed } }).includes('Signed by Curie^Marie, Institut'));
 });
+
+test('a report that was taken back is not shown, but who took it back is', () => {
+  const taken_back = { number: 0, reason: 'wrong place' as const, person: { name: 'Curie^Marie', organization: '' }, moment: '2026-03-04T15:06:07Z' };
+  const page = shown({ kind: 'known', study: { ...study, report: null, taken_back } });
+  assert.ok(page.includes('No report: Curie^Marie took it back') && page.includes('wrong place'));
+});

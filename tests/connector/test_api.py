@@ -135,7 +135,8 @@ def test_what_a_radiologist_decided_is_told_and_what_was_rejected_is_not_but_for
     assert [[each["number"] for each in version["findings"]] for version in history] == [[2, 3], [1, 2, 3]]
     note = dicom_sr.reject(study, pacs.results(ct_in_archive), Rejection(0, Reason.WRONG_PLACE, reader, moment + timedelta(hours=1)))
     pacs.store([note])
-    assert client.get(f"/api/v1/studies/{ct_in_archive}/report").json()["report"] is None
+    told = client.get(f"/api/v1/studies/{ct_in_archive}/report").json()
+    assert (told["report"], told["taken_back"]["person"]["name"], told["taken_back"]["reason"]) == (None, "Curie^Marie", "wrong place")
     history = client.get(f"/api/v1/studies/{ct_in_archive}/report/history").json()
     assert [(version["state"], version["rejected"][-1]["reason"]) for version in history] == [("rejected", "wrong place")] * 2
 

@@ -59,7 +59,7 @@ def test_every_uid_is_valid_and_every_object_is_a_series_of_its_own(objects: lis
         for element in dataset.iterall():
             if element.VR == "UI" and element.value:
                 assert UID(element.value).is_valid, element
-    assert len({each.SeriesInstanceUID for each in objects}) == len(objects) == 5
+    assert len({each.SeriesInstanceUID for each in objects}) == len(objects) == 6
 
 
 def test_weights_decide_the_device(objects: list[Dataset], study: Study, report: Report) -> None:

@@ -61,6 +61,14 @@ function Work({ answer, study }: { answer: Answer; study: StudyReport }) {
   if (isRead(study) && !isPending(answer) && study.state !== 'failed') {
     return null;
   }
+  if (study.taken_back && !isPending(answer)) {
+    const { person, reason, moment } = study.taken_back;
+    return (
+      <p className="sightline-alert" role="status">
+        No report: {person.name} took it back on {new Date(moment).toLocaleString()} ({reason}).
+      </p>
+    );
+  }
   return (
     <p className={isPending(answer) ? 'sightline-quiet' : 'sightline-alert'} role="status">
       {isRead(study) ? 'A newer reading' : 'No report'}: {study.state ?? 'not read'}. {study.reason}

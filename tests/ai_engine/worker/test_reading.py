@@ -1,12 +1,13 @@
 """A job goes from the queue to results in a real archive, and every failure ends in a state with a sentence."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 from pydicom import Dataset
 from pydicom.dataset import FileDataset
 
@@ -21,8 +22,9 @@ from connector.ledger import Ledger
 from connector.pacs import Pacs
 from dicom_sr import State
 from radiology.finding import Box, Finding, Region
+from radiology.image import Image
 from radiology.jobs import Job, JobState
-from radiology.report import ModelIdentity, Outcome
+from radiology.report import ModelIdentity, Outcome, Report
 from radiology.settings import LedgerSettings, ResultSettings, WatcherSettings
 from radiology.study import Study, digest
 from tests.ai_engine.chest_studies import ct, radiographs
@@ -251,6 +253,39 @@ def test_what_only_some_images_could_give_is_a_report_that_says_so(read: Callabl
     report = dicom_sr.read(pacs.results(job.study_uid), pacs.fetch(job.study_uid))
     assert report.outcome is Outcome.PARTLY_READ
     assert "only frontal views" in report.failures[0]
+
+
+def test_results_do_not_undo_a_correction_of_the_patient_that_came_meanwhile(
+    taught_assistant: Assistant, ledger: Ledger, orthanc: Orthanc, pacs: Pacs, worker: Worker
+) -> None:
+    instances = radiographs("PA")
+    pacs.store(instances)
+
+    class Corrected(Engine):
+        def read(self, study: Study, images: Sequence[Image], started: datetime | None = None) -> Report:
+            correct_patient(orthanc, pacs, instances, "CORRECTED-1")
+            return super().read(study, images, started)
+
+    job_id = queued(ledger, instances)
+    job = read_study(job_id, replace(worker, engine=Corrected(taught_assistant, IDENTITY, maximum_key_slices=2)))
+    assert job is not None
+    assert (job.state, pacs.results(job.study_uid)) == (JobState.QUEUED, [])
+    assert "corrected while it was read" in job.reason
+    assert "CORRECTED" not in job.reason
+    job = read_study(job_id, worker)
+    assert job is not None
+    assert job.state is JobState.DONE, job.reason
+    assert {str(each.PatientID) for each in pacs.results(job.study_uid)} == {"CORRECTED-1"}
+
+
+def correct_patient(orthanc: Orthanc, pacs: Pacs, instances: list[FileDataset], patient_id: str) -> None:
+    """Store a study anew with another Patient ID and the same UIDs, as an administrator's correction does."""
+    root = orthanc.settings.pacs.orthanc_url
+    (study,) = requests.post(f"{root}/tools/lookup", data=str(instances[0].StudyInstanceUID), timeout=10).json()
+    requests.delete(f"{root}/studies/{study['ID']}", timeout=10).raise_for_status()
+    for instance in instances:
+        instance.PatientID = patient_id
+    pacs.store(instances)
 
 
 def test_an_unforeseen_failure_is_recorded_without_its_words(ledger: Ledger, worker: Worker) -> None:
