@@ -129,7 +129,7 @@ def archive_window(settings: PacsSettings) -> APIRouter:
             },
         )
         try:
-            answer = await client.send(asked, stream=True)
+            answer = await _ask(client, asked)
         except httpx.TimeoutException as error:
             raise HTTPException(504, f"The archive gave no answer for {settings.timeout_seconds:.0f} s.") from error
         except httpx.HTTPError as error:
@@ -146,6 +146,14 @@ def archive_window(settings: PacsSettings) -> APIRouter:
         )
 
     return router
+
+
+async def _ask(client: httpx.AsyncClient, question: httpx.Request) -> httpx.Response:
+    """Send a GET, and again where the archive took it on an idle connection that it was about to close (Orthanc does so after a second)."""
+    try:
+        return await client.send(question, stream=True)
+    except httpx.RemoteProtocolError:
+        return await client.send(question, stream=True)
 
 
 def mount_viewer(app: FastAPI, settings: ApiSettings) -> None:

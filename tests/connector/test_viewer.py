@@ -1,7 +1,9 @@
 """The viewer's side of the origin: what a browser gets, and what it cannot reach."""
 
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -164,3 +166,33 @@ def series_of(client: TestClient, study_uid: str) -> str:
     """UID of the study's only series."""
     (series,) = client.get(f"/dicom-web/studies/{study_uid}/series").json()
     return str(series["0020000E"]["Value"][0])
+
+
+class Forgetful(BaseHTTPRequestHandler):
+    """An archive that closes a connection at the moment when a second question arrives on it."""
+
+    protocol_version = "HTTP/1.1"
+    asked = 0
+
+    def do_GET(self) -> None:
+        self.asked += 1
+        if self.asked > 1:
+            self.close_connection = True
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "application/dicom+json")
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"[]")
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_a_connection_that_the_archive_closes_is_no_error(settings: Settings) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Forgetful) as archive:
+        Thread(target=archive.serve_forever).start()
+        pacs = settings.pacs.model_copy(update={"dicomweb_url": f"http://127.0.0.1:{archive.server_port}"})
+        with TestClient(create_app(settings.model_copy(update={"pacs": pacs})), base_url="http://127.0.0.1:8080") as client:
+            assert [client.get("/dicom-web/studies").status_code for _ in range(5)] == [200] * 5
+        archive.shutdown()
