@@ -45,6 +45,7 @@ class Case:
         in_force: the report that counts; None where all results were taken back.
         images: files below ``folder / "sources"``, in slice order.
         files: our objects below ``folder / "results"``.
+        kinds: of which kind each of them is (``dicom_sr.kinds``).
     """
 
     source: str
@@ -55,6 +56,7 @@ class Case:
     in_force: Report | None
     images: tuple[Path, ...]
     files: tuple[Path, ...]
+    kinds: tuple[str, ...]
 
     @property
     def regions(self) -> dict[str, Region]:
@@ -63,8 +65,8 @@ class Case:
         return {region.tracking_uid: region for finding in findings for region in finding.regions}
 
     def of_kind(self, *names: str) -> list[Path]:
-        """The files that are of these kinds (``dicom_sr.kinds``)."""
-        return [path for path in self.files if kind_of(dcmread(path, stop_before_pixels=True)).name in names]
+        """The files that are of these kinds."""
+        return [path for path, kind in zip(self.files, self.kinds, strict=True) if kind in names]
 
 
 def statements(study: Study, do_overlap: bool = True) -> tuple[Finding, ...]:
@@ -220,7 +222,17 @@ def make(source: str, situation: str, number: int, folder: Path) -> Case:
     written = SITUATIONS[situation](study)
     files = save(written.objects, folder / "results")
     reports = tuple(dicom_sr.as_written(report) for report in written.reports)
-    return Case(source, situation, folder, study, reports, reports[-1] if written.is_in_force else None, tuple(images), tuple(files))
+    return Case(
+        source=source,
+        situation=situation,
+        folder=folder,
+        study=study,
+        reports=reports,
+        in_force=reports[-1] if written.is_in_force else None,
+        images=tuple(images),
+        files=tuple(files),
+        kinds=tuple(kind_of(each).name for each in written.objects),
+    )
 
 
 def _numbered(image: FileDataset, number: int) -> FileDataset:

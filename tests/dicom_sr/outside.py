@@ -30,7 +30,7 @@ def program(name: str, package: str) -> str:
 
 def ask(*command: str | Path, cwd: Path | None = None) -> tuple[int, str]:
     """Run a program; return its exit status and all that it printed."""
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=cwd, timeout=280, check=False)
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, cwd=cwd, timeout=3000, check=False)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -6,13 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
+from deploy.conformance import PAGE
 from dicom_sr.kinds import KINDS
 from tests.dicom_sr.cases import SITUATIONS, STUDIES, Case, make, pairs
+from tests.dicom_sr.gate import QUICK, for_pixelmed, table
 from tests.dicom_sr.judges import JUDGES, Complaints, pixelmed
 from tests.dicom_sr.outside import complaints
-
-SLOW = {"PixelMed"}
-"""Judges that need seconds for each object: they see the plain CT alone, and all cases with --slow."""
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +50,7 @@ def test_the_cases_are_of_every_source_situation_and_kind(cases: list[Case]) -> 
 
 
 @pytest.mark.parametrize("source", STUDIES)
-@pytest.mark.parametrize("judge", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in JUDGES])
+@pytest.mark.parametrize("judge", QUICK)
 def test_no_judge_has_anything_against_any_object(judge: str, source: str, cases: list[Case], judged: Callable[[str], Complaints]) -> None:
     verdicts = {
         (case.situation, path.name): wrong
@@ -64,6 +63,19 @@ def test_no_judge_has_anything_against_any_object(judge: str, source: str, cases
     assert {where: wrong for where, wrong in verdicts.items() if wrong} == {}
 
 
-def test_the_templates_of_every_kind_of_document_are_right(cases: list[Case]) -> None:
-    verdicts = pixelmed([case for case in cases if case.source == "CT" and case.situation in ("findings", "not read", "signed")])
+def test_the_page_tells_what_the_judges_say(cases: list[Case], judged: Callable[[str], Complaints]) -> None:
+    said = table(cases, {judge: judged(judge) for judge in QUICK})
+    assert said in PAGE.read_text(), "run: python -m tests.dicom_sr.gate"
+
+
+def test_the_templates_of_the_documents_are_right(cases: list[Case]) -> None:
+    verdicts = pixelmed([case for case in cases if case.source == "CT" and case.situation in ("findings", "not read")])
     assert {path: wrong for path, wrong in verdicts.items() if wrong} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_the_templates_of_all_documents_are_right_and_the_page_tells_so(cases: list[Case]) -> None:
+    verdicts = pixelmed(for_pixelmed(cases))
+    assert {path: wrong for path, wrong in verdicts.items() if wrong} == {}
+    assert table(cases, {"PixelMed": verdicts}) in PAGE.read_text(), "run: python -m tests.dicom_sr.gate"
