@@ -71,9 +71,12 @@ def reading_of(dataset: Dataset) -> tuple[str, str]:
 
 
 def own_equipment(dataset: Dataset) -> Dataset:
-    """Return our own item of Contributing Equipment (PS3.3 C.12.1)."""
-    equipment: Sequence[Dataset] = dataset.ContributingEquipmentSequence
-    return next(item for item in equipment if item.get("Manufacturer") == MANUFACTURER)
+    """Return our own item of Contributing Equipment (PS3.3 C.12.1); ``KeyError`` where there is none."""
+    equipment: Sequence[Dataset] = dataset.get("ContributingEquipmentSequence") or ()
+    for item in equipment:
+        if item.get("Manufacturer") == MANUFACTURER:
+            return item
+    raise KeyError("no contributing equipment of ours")
 
 
 def software() -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from pydicom import Dataset
@@ -36,7 +37,8 @@ def editions(instances: Iterable[Dataset]) -> list[Edition]:
     readings: dict[tuple[str, str], list[Dataset]] = defaultdict(list)
     for instance in instances:
         if is_ours(instance) and kind_of(instance) is not REJECTION:
-            readings[reading_of(instance)].append(instance)
+            with suppress(AttributeError, KeyError):  # an object that somebody has altered belongs to no reading
+                readings[reading_of(instance)].append(instance)
     ordered = sorted(readings.values(), key=lambda objects: moment(own_equipment(objects[0]).ContributionDateTime))
     return [edition for objects in ordered for edition in _of_one_reading(objects)]
 

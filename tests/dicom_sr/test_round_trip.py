@@ -83,6 +83,13 @@ def test_a_damaged_report_is_a_study_error(objects: list[Dataset], study: Study)
         dicom_sr.read([damaged], study)
 
 
+def test_an_object_that_somebody_altered_does_not_hide_the_others(objects: list[Dataset], study: Study, report: Report) -> None:
+    altered = deepcopy(objects[0])
+    altered.SOPInstanceUID = "2.25.404"
+    del altered.ContributingEquipmentSequence
+    assert dicom_sr.read([altered, *objects], study) == dicom_sr.as_written(report)
+
+
 def test_an_empty_mask_makes_no_segmentation(study: Study) -> None:
     box = Box((0, 0, 0), (2, 3, 4))
     empty = Region(CT_SERIES_UID, box, np.zeros(box.shape, bool))
