@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from scipy import ndimage
 import dicom_sr
 from connector.pacs import Pacs
 from deploy import ohif
+from radiology.judgement import Observer, Reason, Rejection
+from radiology.verdict import Accept, Decision, Reject
 from tests.connector.test_commands import answers, service
 from tests.connector.waiting import until
 from tests.e2e import chest
@@ -171,3 +174,33 @@ def test_without_the_api_the_panel_says_so_and_the_overlay_is_there(origin: str,
     facts = look(f"{origin}/viewer?StudyInstanceUIDs={study.study_uid}#without-api", "without-api", 1, 1)
     assert "No report can be shown now" in facts["panel"]
     assert coloured("without-api", facts, NODULE) > 1000
+
+
+def test_what_is_rejected_is_gone_from_the_viewer(origin: str, archive: Orthanc) -> None:
+    pacs = Pacs.connect(archive.settings.pacs)
+    images = chest.ct_study()
+    pacs.store(images)
+    study = pacs.fetch(images[0].StudyInstanceUID)
+    pacs.store(dicom_sr.write(study, chest.ct_report(study)))
+    address = f"{origin}/viewer?StudyInstanceUIDs={study.study_uid}"
+    version = dicom_sr.current(pacs.results(study.study_uid), study)
+    assert version is not None
+    reader, moment = Observer("Curie^Marie", "Institut du Radium"), version.moment + timedelta(hours=1)
+    verdicts = (Reject(1, Reason.FALSE_POSITIVE), Accept(2), Accept(3))
+    decision = Decision(version.document_uid, reader, moment, verdicts, is_signed=True)
+    pacs.store(dicom_sr.revise(study, version.objects, decision))
+
+    facts = look(address, "ct-rejected", 1, 1)
+    assert_undisturbed(facts)
+    assert [each["label"] for each in facts["measurements"]] == ["A small pleural effusion on the left."]
+    assert facts["segmentations"] == [["Left pleural effusion"]]
+    assert coloured("ct-rejected", facts, NODULE) == 0
+    assert "A nodule in the right lung." not in facts["panel"]
+    assert "Signed by Curie^Marie" in facts["panel"]
+
+    why = Rejection(0, Reason.WRONG_PLACE, reader, moment + timedelta(hours=1))
+    pacs.store([dicom_sr.reject(study, pacs.results(study.study_uid), why)])
+    facts = look(address, "ct-taken-back", 0, 0)
+    assert_undisturbed(facts)
+    assert "Curie^Marie took it back" in facts["panel"]
+    assert (facts["measurements"], facts["segmentations"]) == ([], [])
