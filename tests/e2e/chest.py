@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 
 from radiology.finding import Finding, Presence, Region, Side
+from radiology.image import Volume
+from radiology.measuring import measured
 from radiology.report import ModelIdentity, Report
 from radiology.study import Study
 from tests.dicom_sr.sources import ct_series, projections
@@ -39,13 +41,12 @@ def ct_nodule(slices: int = 24, size: int = 96) -> NDArray[np.bool_]:
 
 
 def ct_report(study: Study, later: timedelta = timedelta(), impression: str = "A nodule in the right lung.") -> Report:
-    """Nodule (with mask), an effusion that is flagged, and a negative statement."""
+    """Nodule and effusion with masks that are measured, the effusion flagged, and a negative statement."""
     series = study.series[0]
     nodule = Region.from_mask(series.series_uid, ct_nodule(), 0.91)
     fluid = np.zeros((24, 96, 96), bool)
     fluid[4:8, 60:68, 60:76] = True
-    return _report(
-        study,
+    findings = (
         Finding("nodule", "A nodule in the right lung.", side=Side.RIGHT, confidence=0.9, regions=(nodule,)),
         Finding(
             "pleural effusion",
@@ -56,6 +57,11 @@ def ct_report(study: Study, later: timedelta = timedelta(), impression: str = "A
             flags=("The mask fills only a small part of its box.",),
         ),
         Finding("pneumothorax", "No pneumothorax.", Presence.ABSENT, confidence=0.8),
+    )
+    images = [Volume(series.series_uid, np.zeros((24, 96, 96), np.float32), np.diag([5.0, 3.0, 3.0, 1.0]))]
+    return _report(
+        study,
+        *measured(findings, images),
         impression=impression,
         withheld=("One sentence was withheld: its side and the side of its mask disagree.",),
         started=STARTED + later,
