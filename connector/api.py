@@ -22,6 +22,7 @@ from connector.pacs import Pacs
 from connector.queue import Queue
 from connector.schemas import (
     NOTICE,
+    SIGNED_NOTICE,
     Health,
     JobHistory,
     JobSummary,
@@ -117,6 +118,7 @@ def _reports(ledger: Ledger, pacs: Pacs) -> APIRouter:
             version = dicom_sr.current(results, study)
             if version:
                 told.report = ReportBody.of(version, study)
+                told.notice = SIGNED_NOTICE if version.verified_by else NOTICE
             else:
                 last = next((version.rejection for version in dicom_sr.history(results, study) if version.rejection), None)
                 told.taken_back = Rejected.of(last) if last else None

@@ -21,6 +21,7 @@ from radiology.study import Study
 StudyUid = Annotated[str, Path(pattern=r"^[0-9]+(\.[0-9]+)*$", max_length=64, description="Study Instance UID (PS3.5 9.1).")]
 
 NOTICE = "Made by AI. Investigational, not verified by a radiologist, not for diagnosis."
+SIGNED_NOTICE = "Made by AI and signed by a radiologist. Investigational, not for diagnosis."
 
 
 class Problem(BaseModel):

@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 
 LABEL_MAP_SEGMENTATION_STORAGE = UID("1.2.840.10008.5.1.4.1.1.66.7")
-_CAUTION = "research, not verified, not for diagnosis"
+_CAUTION = "not verified, research, not for diagnosis"
 
 
 @dataclass(frozen=True)

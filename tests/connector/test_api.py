@@ -126,7 +126,9 @@ def test_what_a_radiologist_decided_is_told_and_what_was_rejected_is_not_but_for
     verdicts = (Reject(1, Reason.FALSE_POSITIVE), Accept(2), Accept(3))
     decision = Decision(shown["document_uid"], reader, moment, verdicts, is_signed=True)
     pacs.store(dicom_sr.revise(study, pacs.results(ct_in_archive), decision))
-    told = client.get(f"/api/v1/studies/{ct_in_archive}/report").json()["report"]
+    answer = client.get(f"/api/v1/studies/{ct_in_archive}/report").json()
+    assert "signed by a radiologist" in answer["notice"]
+    told = answer["report"]
     assert (told["version"], told["state"], told["verified_by"]["name"]) == (2, "final", "Curie^Marie")
     assert [each["number"] for each in told["findings"]] == [2, 3]
     assert {each["decided"]["judgement"] for each in told["findings"]} == {"accepted"}

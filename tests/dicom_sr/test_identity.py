@@ -73,7 +73,7 @@ def test_weights_decide_the_device(objects: list[Dataset], study: Study, report:
 
 def test_every_object_says_that_ai_made_it_and_that_nobody_verified_it(objects: list[Dataset]) -> None:
     for dataset in objects:
-        assert re.match(r"AI .*research, not verified, not for diagnosis", dataset.SeriesDescription)
+        assert re.match(r"AI .*not verified, research, not for diagnosis", dataset.SeriesDescription)
         assert dataset.ContentQualification == "RESEARCH"
         assert (dataset.Manufacturer, dataset.ManufacturerModelName) == ("Sightline", MODEL.name)
         assert dataset.SoftwareVersions[0] == MODEL.version
