@@ -13,9 +13,13 @@ from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.uid import UID
 
 import dicom_sr
+from dicom_sr.identity import own_equipment
+from radiology.finding import Finding
+from radiology.judgement import Observer, Reason, Rejection
 from radiology.report import Report
 from radiology.study import Study
-from tests.dicom_sr.reports import MODEL, STARTED, segmentations
+from radiology.verdict import Accept, Decision
+from tests.dicom_sr.reports import MODEL, STARTED, report_on, segmentations
 from tests.dicom_sr.sources import ct_series, projections
 
 
@@ -23,12 +27,6 @@ def to_bytes(dataset: Dataset) -> bytes:
     stream = BytesIO()
     dcmwrite(stream, dataset, enforce_file_format=True)
     return stream.getvalue()
-
-
-def ours(dataset: Dataset) -> Dataset:
-    """Our own item of Contributing Equipment."""
-    (item,) = (item for item in dataset.ContributingEquipmentSequence if item.Manufacturer == "Sightline")
-    return item
 
 
 def test_the_same_report_written_twice_is_the_same_bytes(objects: list[Dataset], study: Study, report: Report) -> None:
@@ -64,7 +62,7 @@ def test_every_uid_is_valid_and_every_object_is_a_series_of_its_own(objects: lis
 
 def test_weights_decide_the_device(objects: list[Dataset], study: Study, report: Report) -> None:
     def device(datasets: list[Dataset]) -> set[str]:
-        return {ours(each).DeviceUID for each in datasets}
+        return {own_equipment(each).DeviceUID for each in datasets}
 
     assert len(device(objects)) == 1
     assert device(dicom_sr.write(study, replace(report, model=replace(MODEL, version="9")))) == device(objects)
@@ -79,7 +77,7 @@ def test_every_object_says_that_ai_made_it_and_that_nobody_verified_it(objects: 
         assert dataset.SoftwareVersions[0] == MODEL.version
         assert dataset.DeviceSerialNumber == MODEL.weights_hash
         assert (str(dataset.ContentDate), str(dataset.ContentTime)) == ("20260304", "150607.000089")
-        assert ours(dataset).PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
+        assert own_equipment(dataset).PurposeOfReferenceCodeSequence[0].CodeValue == "109102"
     for document in (each for each in objects if each.Modality == "SR"):
         assert (document.CompletionFlag, document.VerificationFlag, document.PreliminaryFlag) == ("COMPLETE", "UNVERIFIED", "PRELIMINARY")
     segments = [segment for each in segmentations(objects) for segment in each.SegmentSequence]
@@ -135,6 +133,27 @@ def test_patient_and_study_are_taken_over_byte_for_byte(character_set: str, repo
         assert stored.SpecificCharacterSet == arrived[0].SpecificCharacterSet
         assert (stored.PatientName, stored.IssuerOfPatientID, stored.PatientSex) == (NAMES[character_set], "Synthetic", "U")
         assert stored.get_item("StudyDate").value == b"2024.05.06"
+
+
+@pytest.mark.parametrize("character_set", NAMES)
+def test_later_versions_and_rejection_notes_take_the_patient_over_byte_for_byte(character_set: str) -> None:
+    arrived = []
+    for image in ct_series(2):
+        image.SpecificCharacterSet = character_set.split("\\")
+        image.PatientName = NAMES[character_set]
+        arrived.append(dcmread(BytesIO(to_bytes(image))))
+    study = Study.from_instances(arrived)
+    name = arrived[0].get_item("PatientName").value
+    first = [dcmread(BytesIO(to_bytes(each))) for each in dicom_sr.write(study, report_on(study, Finding("nodule", "A nodule.")))]
+    reader, moment = Observer("Curie^Marie", "Institut du Radium"), STARTED.replace(year=2027)
+    version = dicom_sr.current(first, study)
+    assert version is not None
+    second = dicom_sr.revise(study, first, Decision(version.document_uid, reader, moment, (Accept(1),), is_signed=True))
+    note = dicom_sr.reject(study, first, Rejection(0, Reason.WORDING, reader, moment))
+    for dataset in (*second, note):
+        stored = dcmread(BytesIO(to_bytes(dataset)))
+        assert stored.get_item("PatientName").value == name
+        assert (stored.PatientName, stored.IssuerOfPatientID) == (NAMES[character_set], "Synthetic")
 
 
 def test_words_that_the_sources_character_set_lacks_make_the_object_unicode(report: Report) -> None:
