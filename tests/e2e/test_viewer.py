@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -204,3 +205,27 @@ def test_what_is_rejected_is_gone_from_the_viewer(origin: str, archive: Orthanc)
     assert_undisturbed(facts)
     assert "Curie^Marie took it back" in facts["panel"]
     assert (facts["measurements"], facts["segmentations"]) == ([], [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        pytest.param({"withheld": (), "impression": "No abnormality."}, "No pneumothorax.", id="nothing found"),
+        pytest.param(
+            {"findings": (), "withheld": (), "impression": "", "failures": ("Cut short.",), "is_read": False}, "Cut short.", id="not read"
+        ),
+    ],
+)
+def test_a_report_without_places_opens_without_a_complaint(change: dict[str, Any], said: str, origin: str, archive: Orthanc) -> None:
+    archive.empty()
+    pacs = Pacs.connect(archive.settings.pacs)
+    images = chest.ct_study()
+    pacs.store(images)
+    study = pacs.fetch(images[0].StudyInstanceUID)
+    report = chest.ct_report(study)
+    pacs.store(dicom_sr.write(study, replace(report, **{"findings": report.findings[2:], **change})))
+
+    facts = look(f"{origin}/viewer?StudyInstanceUIDs={study.study_uid}", "ct-without-places", 0, 0)
+    assert_undisturbed(facts)
+    assert said in facts["panel"]
