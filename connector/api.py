@@ -132,7 +132,12 @@ def _reports(ledger: Ledger, pacs: Pacs) -> APIRouter:
         study = pacs.fetch(study_uid)
         return [ReportBody.of(version, study) for version in dicom_sr.history(results, study)]
 
-    @router.get("/{study_uid}/fhir", summary="The report in force as a FHIR R5 Bundle", responses={200: {"content": {FHIR_JSON: {}}}})
+    @router.get(
+        "/{study_uid}/fhir",
+        summary="The report in force as a FHIR R5 Bundle",
+        response_class=Response,
+        responses={200: {"content": {FHIR_JSON: {}}}},
+    )
     def get_fhir(study_uid: StudyUid) -> Response:
         results = pacs.results(study_uid)
         study = pacs.fetch(study_uid) if results else None

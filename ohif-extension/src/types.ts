@@ -689,7 +689,6 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": unknown;
                     "application/fhir+json": unknown;
                 };
             };
