@@ -132,7 +132,11 @@ class Written:
 
 
 def _findings(study: Study) -> Written:
-    return _first(study, report_on(study, *statements(study), impression="A nodule.", withheld=("One sentence was withheld.",)))
+    return _first(study, _report(study))
+
+
+def _report(study: Study) -> Report:
+    return report_on(study, *statements(study), impression="A nodule.", withheld=("One sentence was withheld.",))
 
 
 def _label_maps(study: Study) -> Written:
@@ -165,7 +169,7 @@ def _signed(study: Study) -> Written:
 
 def _corrected(study: Study) -> Written:
     """One sentence rejected, so that its segments go, and one in other words."""
-    clips = dicom_sr.as_written(_findings(study).reports[0]).findings[2]
+    clips = dicom_sr.as_written(_report(study)).findings[2]
     edited = Edit(replace(clips, sentence="Surgical clips, two."))
     return _revised(study, Accept(1), Reject(2, Reason.FALSE_POSITIVE), edited, Accept(4))
 
