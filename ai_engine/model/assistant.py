@@ -214,13 +214,20 @@ class Assistant:
     def _sentences(
         self, answer: Answer, sure: Sequence[float], drawn: Iterator[tuple[Mask, torch.Tensor]], frame: Letterbox
     ) -> tuple[ReadSentence, ...]:
-        doubt_below = self.config.presence.doubt_below if self.config.presence else 0.0
         sentences = []
         for sentence, confidence in zip(answer.sentences, sure, strict=True):
             places = tuple(_marked_place(mark, *next(drawn), frame) for mark in sentence.marks) or _boxed_place(sentence, frame)
-            doubted = confidence < doubt_below and sentence.name in TERMS and TERMS[sentence.name].kind != "structure"
+            doubted = self._doubts(sentence, confidence)
             sentences.append(ReadSentence(sentence.text, sentence.name, sentence.side, sentence.presence, confidence, places, doubted))
         return tuple(sentences)
+
+    def _doubts(self, sentence: Sentence, confidence: float) -> bool:
+        """Whether what is stated is too improbable, or what is denied not improbable enough, by one and the same bound."""
+        bound = self.config.presence.doubt_below if self.config.presence else 0.0
+        if not bound or sentence.name not in TERMS or TERMS[sentence.name].kind == "structure":
+            return False
+        is_denied = sentence.presence is Presence.ABSENT
+        return ((1 - confidence if is_denied else confidence) >= bound) is is_denied
 
     def _tensor(self, array: NDArray[np.float32]) -> torch.Tensor:
         like = self.model.seg_projector[0].weight

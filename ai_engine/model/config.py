@@ -123,7 +123,7 @@ class PresenceConfig(_Sizes):
         slope: of the log odds of yes against no to whether the finding is there.
         mask_slope: of the log odds of the IoU that the segmenter expects of its mask, when the model is made to draw it anyway.
         shift: added to both; all three are fitted on images that the model was not trained on (Platt's scaling, of two scores).
-        doubt_below: what is said with less confidence than this is withheld.
+        doubt_below: a finding that is less probable than this is not stated, and one that is not is not denied; 0 doubts nothing.
     """
 
     slope: Annotated[float, Field(ge=0)] = 1.0

@@ -135,6 +135,7 @@ def test_the_weights_own_scale_moves_the_confidence_and_decides_what_is_doubted(
     before = versed.model.config
     try:
         plain, pessimistic = read(PresenceConfig()), read(PresenceConfig(slope=1e-6, shift=-1.0, doubt_below=0.5))
+        lenient = read(PresenceConfig(slope=1e-6, shift=-1.0, doubt_below=0.2))
     finally:
         versed.model.config = before
     assert not any(doubted for _, doubted in plain)
@@ -145,6 +146,7 @@ def test_the_weights_own_scale_moves_the_confidence_and_decides_what_is_doubted(
         round(1 - there, 3),
     ]
     assert [doubted for _, doubted in pessimistic] == [False, True, False]
+    assert [doubted for _, doubted in lenient] == [False, False, True]
 
 
 def test_a_mask_that_is_expected_to_be_worth_little_makes_a_finding_doubtful(versed: Assistant) -> None:
