@@ -75,7 +75,8 @@ def test_a_study_is_sent_read_stored_and_shown_and_a_second_run_shows_it_again(e
     assert f"viewer?StudyInstanceUIDs={study_uid}" in first.stdout
     seen = studies_in(tmp_path / "first.json")[study_uid]
     assert seen["state"] == "done"
-    assert len(seen["sr"]) == len(seen["seg"]) == 1
+    assert len(seen["sr"]) == 3  # findings, draft report, measurements
+    assert len(seen["seg"]) == 1
     assert seen["seconds"] > 0
     assert {"name", "sentence", "presence", "side", "confidence", "flags", "places"} == set(seen["findings"][0])
     assert not leftover(environment)
