@@ -195,13 +195,18 @@ def test_a_localizer_beside_a_ct_does_not_stop_it(read: Callable[[list[FileDatas
     assert job.state is JobState.DONE, job.reason
 
 
-def test_an_unreadable_answer_fails_the_job_stores_nothing_and_is_kept_for_the_administrator(
-    tiny_model: UnifiedModel, tiny_language: Language, ledger: Ledger, pacs: Pacs, worker: Worker
+@pytest.fixture
+def babbler(tiny_model: UnifiedModel, tiny_language: Language, worker: Worker) -> Worker:
+    """The worker with a model that has learned nothing, so that its answers cannot be read."""
+    return replace(worker, engine=Engine(Assistant(tiny_model, tiny_language, maximum_new_tokens=20), IDENTITY, maximum_key_slices=2))
+
+
+def test_an_unreadable_answer_fails_the_job_is_stored_as_not_read_and_is_kept_for_the_administrator(
+    ledger: Ledger, pacs: Pacs, babbler: Worker
 ) -> None:
     instances = radiographs("PA")
     pacs.store(instances)
-    babbler = Engine(Assistant(tiny_model, tiny_language, maximum_new_tokens=20), IDENTITY, maximum_key_slices=2)
-    job = read_study(queued(ledger, instances), replace(worker, engine=babbler))
+    job = read_study(queued(ledger, instances), babbler)
     assert job is not None
     assert job.state is JobState.FAILED
     assert "answer cannot be used" in job.reason
@@ -210,12 +215,11 @@ def test_an_unreadable_answer_fails_the_job_stores_nothing_and_is_kept_for_the_a
 
 
 def test_a_study_that_is_read_at_the_second_try_has_a_report_that_replaces_the_failure(
-    tiny_model: UnifiedModel, tiny_language: Language, read: Callable[[list[FileDataset]], Job], ledger: Ledger, pacs: Pacs, worker: Worker
+    ledger: Ledger, pacs: Pacs, worker: Worker, babbler: Worker
 ) -> None:
     instances = radiographs("PA")
     pacs.store(instances)
-    babbler = Engine(Assistant(tiny_model, tiny_language, maximum_new_tokens=20), IDENTITY, maximum_key_slices=2)
-    job = read_study(queued(ledger, instances), replace(worker, engine=babbler))
+    job = read_study(queued(ledger, instances), babbler)
     assert job is not None
     ledger.retry(job.study_uid)
     assert read_study(job.job_id, worker).state is JobState.DONE  # type: ignore[union-attr]
