@@ -1,10 +1,9 @@
 /** Boxes belong where the SR puts them, whatever the shape of the pixels. */
 
-import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { expect, test } from 'vitest';
 
-import type { BoxAnnotation, DisplaySet, Hydration, ImagePlane, Point } from '../src/ohif';
-import { caption, placeRight, prepareBoxes } from '../src/services/boxes';
+import type { BoxAnnotation, DisplaySet, Hydration, ImagePlane, Point } from '../ohif';
+import { caption, placeRight, prepareBoxes } from './boxes';
 
 const OBLIQUE: ImagePlane = {
   imagePositionPatient: [10, -20, 30],
@@ -23,7 +22,7 @@ function world([column, row]: [number, number], plane: ImagePlane, swapped = fal
 }
 
 function near(actual: Point, expected: Point): void {
-  actual.forEach((value, axis) => assert.ok(Math.abs(value - expected[axis]!) < 1e-9, `${actual} is not ${expected}`));
+  actual.forEach((value, axis) => expect(Math.abs(value - expected[axis]!) < 1e-9, `${actual} is not ${expected}`).toBe(true));
 }
 
 test('a point on pixels that are not square is put right', () => {
@@ -34,8 +33,8 @@ test('a point on pixels that are not square is put right', () => {
 
 test('square pixels, and images that do not say, are left as they are', () => {
   const square = { ...OBLIQUE, columnPixelSpacing: 0.4 };
-  assert.deepEqual(placeRight([1, 2, 3], square), [1, 2, 3]);
-  assert.deepEqual(placeRight([1, 2, 3], { ...OBLIQUE, rowPixelSpacing: null }), [1, 2, 3]);
+  expect(placeRight([1, 2, 3], square)).toEqual([1, 2, 3]);
+  expect(placeRight([1, 2, 3], { ...OBLIQUE, rowPixelSpacing: null })).toEqual([1, 2, 3]);
 });
 
 function hydration(Manufacturer: string): Hydration {
@@ -52,10 +51,10 @@ test('only boxes of our own reports are changed', () => {
   const prepare = prepareBoxes(imageId => (imageId === 'image' ? OBLIQUE : undefined));
   const ours = prepare(hydration('Sightline')).RectangleROI![0]!.annotation.data;
   near(ours.handles.points[0]!, world([60, 90], OBLIQUE));
-  assert.equal(ours.isSightline, true);
+  expect(ours.isSightline).toBe(true);
   const theirs = prepare(hydration('Another Maker')).RectangleROI![0]!.annotation.data;
   near(theirs.handles.points[0]!, world([60, 90], OBLIQUE, true));
-  assert.equal(theirs.isSightline, undefined);
+  expect(theirs.isSightline).toBeUndefined();
 });
 
 test('our boxes carry their sentence, and those of a reader their statistics', () => {
@@ -65,17 +64,17 @@ test('our boxes carry their sentence, and those of a reader their statistics', (
   );
   const handles = { points: [] };
   const said = lines({ isSightline: true, label: 'A small pleural effusion on the left, blunting the angle.', handles });
-  assert.equal(said.join(' '), 'AI: A small pleural effusion on the left, blunting the angle.');
-  assert.ok(said.length > 1 && said.every(line => line.length <= 34));
-  assert.deepEqual(lines({ label: 'mine', handles }), ['Area: 5 mm2']);
+  expect(said.join(' ')).toBe('AI: A small pleural effusion on the left, blunting the angle.');
+  expect(said.length > 1 && said.every(line => line.length <= 34)).toBe(true);
+  expect(lines({ label: 'mine', handles })).toEqual(['Area: 5 mm2']);
 });
 
 test('a normal structure carries its sentence only while it is selected', () => {
   const lung = { ref: 'SCT:39607008' };
   const data = { isSightline: true, label: 'The right lung is clear.', finding: lung, findingSites: [lung], handles: { points: [] } };
   const usual = () => [];
-  assert.deepEqual(caption(usual, () => false)(data), []);
-  assert.deepEqual(caption(usual, () => true)(data), ['AI: The right lung is clear.']);
+  expect(caption(usual, () => false)(data)).toEqual([]);
+  expect(caption(usual, () => true)(data)).toEqual(['AI: The right lung is clear.']);
   const nodule = { ...data, finding: { ref: 'SCT:27925004' } };
-  assert.deepEqual(caption(usual, () => false)(nodule), ['AI: The right lung is clear.']);
+  expect(caption(usual, () => false)(nodule)).toEqual(['AI: The right lung is clear.']);
 });

@@ -1,10 +1,9 @@
 /** Which display sets are the newest results, and which box belongs to which sentence. */
 
-import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { expect, test } from 'vitest';
 
-import type { DisplaySet, Measurement } from '../src/ohif';
-import { findBox, newestResults } from '../src/services/results';
+import type { DisplaySet, Measurement } from '../ohif';
+import { findBox, newestResults } from './results';
 
 interface Options {
   Manufacturer?: string;
@@ -32,9 +31,9 @@ test('of two readings only the newest counts, with its own masks', () => {
     derived('old report', 'SR', '070809', 'old'),
     derived('new report', 'SR', '070809.5', 'new'),
   ]);
-  assert.equal(others.length, 0);
-  assert.equal(result!.report.displaySetInstanceUID, 'new report');
-  assert.deepEqual(names(result!.segmentations), ['new mask']);
+  expect(others.length).toBe(0);
+  expect(result!.report.displaySetInstanceUID).toBe('new report');
+  expect(names(result!.segmentations)).toEqual(['new mask']);
 });
 
 test('a mask that a later version left as it was stays, and one whose place was rejected goes', () => {
@@ -43,19 +42,19 @@ test('a mask that a later version left as it was stays, and one whose place was 
     derived('rejected', 'SEG', '070809', 'nodule'),
     derived('second version', 'SR', '080000', 'lung'),
   ]);
-  assert.deepEqual(names(result!.segmentations), ['kept']);
+  expect(names(result!.segmentations)).toEqual(['kept']);
 });
 
 test('draft report, measurements and failures are no findings', () => {
   const others = [9002, 9003, 9004].map(SeriesNumber => derived(`${SeriesNumber}`, 'SR', '080000', 'lung', { SeriesNumber }));
   const [result] = newestResults([derived('findings', 'SR', '070809', 'lung'), ...others]);
-  assert.equal(result!.report.displaySetInstanceUID, 'findings');
-  assert.deepEqual(newestResults(others), []);
+  expect(result!.report.displaySetInstanceUID).toBe('findings');
+  expect(newestResults(others)).toEqual([]);
 });
 
 test('results of others are left alone', () => {
   const theirs = { Manufacturer: 'Another Maker' };
-  assert.deepEqual(newestResults([derived('theirs', 'SR', '070809', 'lung', theirs), derived('image', 'CT', '070809', '')]), []);
+  expect(newestResults([derived('theirs', 'SR', '070809', 'lung', theirs), derived('image', 'CT', '070809', '')])).toEqual([]);
 });
 
 test('each study has its own results', () => {
@@ -64,7 +63,7 @@ test('each study has its own results', () => {
     derived('mask of prior', 'SEG', '060000', 'lung', { StudyInstanceUID: '1.1' }),
     derived('report', 'SR', '060000', 'lung', { StudyInstanceUID: '1.2' }),
   ]);
-  assert.deepEqual(results.map(each => [each.report.displaySetInstanceUID, names(each.segmentations)]), [
+  expect(results.map(each => [each.report.displaySetInstanceUID, names(each.segmentations)])).toEqual([
     ['prior', ['mask of prior']],
     ['report', []],
   ]);
@@ -73,8 +72,8 @@ test('each study has its own results', () => {
 test('a box is found by its image and sentence, and after its label was changed by its image', () => {
   const box = (uid: string, label: string, SOPInstanceUID: string): Measurement => ({ uid, label, SOPInstanceUID, displaySetInstanceUID: 'ct' });
   const boxes = [box('a', 'A nodule.', '1.9.1'), box('b', 'A nodule.', '1.9.2'), box('c', 'Effusion.', '1.9.2')];
-  assert.equal(findBox(boxes, 'A nodule.', '1.9.2')?.uid, 'b');
-  assert.equal(findBox(boxes, 'Effusion.', '1.9.2')?.uid, 'c');
-  assert.equal(findBox(boxes, 'Renamed.', '1.9.1')?.uid, 'a');
-  assert.equal(findBox(boxes, 'A nodule.', '1.9.3'), undefined);
+  expect(findBox(boxes, 'A nodule.', '1.9.2')?.uid).toBe('b');
+  expect(findBox(boxes, 'Effusion.', '1.9.2')?.uid).toBe('c');
+  expect(findBox(boxes, 'Renamed.', '1.9.1')?.uid).toBe('a');
+  expect(findBox(boxes, 'A nodule.', '1.9.3')).toBeUndefined();
 });

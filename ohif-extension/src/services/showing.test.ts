@@ -1,10 +1,9 @@
 /** Results appear by themselves, once, in whatever order OHIF learns of things. The host here stands in for OHIF. */
 
-import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { expect, test, vi } from 'vitest';
 
-import type { DisplaySet, Host, Measurement, Viewport } from '../src/ohif';
-import { Showing } from '../src/services/showing';
+import type { DisplaySet, Host, Measurement, Viewport } from '../ohif';
+import { Showing } from './showing';
 
 class Viewer {
   displaySets: DisplaySet[] = [];
@@ -112,10 +111,10 @@ test('boxes, masks and the slice with a finding come in this order, and once', a
   await viewer.learn(ct, seg(), sr(viewer));
   await viewer.show('main', ct);
   const expected = ['open panel', 'draw sr', 'main: lay seg', 'main: go to box'];
-  assert.deepEqual(viewer.did, expected);
+  expect(viewer.did).toEqual(expected);
   viewer.announce();
   await quiet();
-  assert.deepEqual(viewer.did, expected);
+  expect(viewer.did).toEqual(expected);
 });
 
 test('results that arrive after the image is on the screen are shown too', async () => {
@@ -123,10 +122,10 @@ test('results that arrive after the image is on the screen are shown too', async
   new Showing(viewer.host);
   await viewer.learn(ct);
   await viewer.show('main', ct);
-  assert.deepEqual(viewer.did, ['open panel']);
+  expect(viewer.did).toEqual(['open panel']);
   await viewer.learn(sr(viewer));
   await viewer.learn(seg());
-  assert.deepEqual(viewer.did, ['open panel', 'draw sr', 'main: go to box', 'main: lay seg']);
+  expect(viewer.did).toEqual(['open panel', 'draw sr', 'main: go to box', 'main: lay seg']);
 });
 
 test('a layer that the reader removed stays removed, and a second viewport gets its own', async () => {
@@ -136,7 +135,7 @@ test('a layer that the reader removed stays removed, and a second viewport gets 
   await viewer.show('main', ct);
   await viewer.show('main', ct); // without the layer
   await viewer.show('second', ct);
-  assert.deepEqual(viewer.did.filter(each => each.includes('lay')), ['main: lay seg', 'second: lay seg']);
+  expect(viewer.did.filter(each => each.includes('lay'))).toEqual(['main: lay seg', 'second: lay seg']);
 });
 
 test('a mask is tied to the image that it names, whatever OHIF took for its source', async () => {
@@ -145,7 +144,7 @@ test('a mask is tied to the image that it names, whatever OHIF took for its sour
   const mask = { ...seg(), referencedDisplaySetInstanceUID: 'another image of the series' };
   await viewer.learn(ct, mask, sr(viewer));
   await viewer.show('main', ct);
-  assert.equal(mask.referencedDisplaySetInstanceUID, 'ct');
+  expect(mask.referencedDisplaySetInstanceUID).toBe('ct');
 });
 
 test('a report that cannot be drawn is told once, and its masks are shown all the same', async () => {
@@ -156,7 +155,7 @@ test('a report that cannot be drawn is told once, and its masks are shown all th
   console.error = () => undefined;
   await viewer.show('main', ct);
   console.error = error;
-  assert.deepEqual(viewer.did, ['open panel', 'complain', 'main: lay seg']);
+  expect(viewer.did).toEqual(['open panel', 'complain', 'main: lay seg']);
 });
 
 test('after the mode is left nothing happens any more', async () => {
@@ -165,14 +164,14 @@ test('after the mode is left nothing happens any more', async () => {
   showing.stop();
   await viewer.learn(ct, seg(), sr(viewer));
   await viewer.show('main', ct);
-  assert.deepEqual(viewer.did, []);
+  expect(viewer.did).toEqual([]);
 });
 
-test('a result that was taken back is not drawn, although the archive still has it', async context => {
-  context.mock.method(globalThis, 'fetch', async () => new Response(JSON.stringify({ state: 'done', reason: '', report: null })));
+test('a result that was taken back is not drawn, although the archive still has it', async () => {
+  vi.spyOn(globalThis, 'fetch').mockImplementation(async () => new Response(JSON.stringify({ state: 'done', reason: '', report: null })));
   const viewer = new Viewer();
   new Showing(viewer.host);
   await viewer.learn(ct, seg(), sr(viewer));
   await viewer.show('main', ct);
-  assert.deepEqual(viewer.did, ['open panel']);
+  expect(viewer.did).toEqual(['open panel']);
 });
