@@ -31,7 +31,7 @@ from ai_engine.model.images import Letterbox, mllm_input, segmenter_input, windo
 from ai_engine.model.language import Language
 from ai_engine.model.memory import Track
 from ai_engine.model.prompt import QUERIES, answer_ids, prompt_ids
-from ai_engine.model.segmenter import Segmenter
+from ai_engine.model.segmenter import Prompts, Segmenter
 from ai_engine.model.unified import UnifiedModel
 from ai_engine.model.weights import load_weights, save_weights
 from training.data.cases import PATIENTS
@@ -146,7 +146,7 @@ def clip_losses(segmenter: Segmenter, clips: Sequence[Prepared], known: bool) ->
     image_index = torch.cat([torch.full((len(clip.prompts),), number) for number, clip in enumerate(clips)])
     masks = torch.cat([clip.masks.float() for clip in clips], 1)
     slices = [[torch.stack(level) for level in zip(*(clip.at(index) for clip in clips), strict=True)] for index in range(len(masks))]
-    track = Track(segmenter, slices[0], torch.cat([clip.prompts for clip in clips]), image_index, masks[0] if known else None)
+    track = Track(segmenter, slices[0], Prompts(torch.cat([clip.prompts for clip in clips])), image_index, masks[0] if known else None)
     lost: dict[str, list[Tensor]] = {"dice": [], "mask_cross_entropy": [], "presence": []}
     for features, target in zip(slices[1:], masks[1:], strict=True):
         drawn = track.step(features)
@@ -203,10 +203,10 @@ def measure(model: UnifiedModel, clips: Sequence[Prepared]) -> dict[str, Any]:
     for clip in clips:
         if not len(clip.prompts):
             continue
-        track = Track(segmenter, [level[None] for level in clip.at(0)], clip.prompts)
+        track = Track(segmenter, [level[None] for level in clip.at(0)], Prompts(clip.prompts))
         for distance, target in enumerate(clip.masks > 0.5):
             features = [level[None] for level in clip.at(distance)]
-            anew = segmenter.decode(features, clip.prompts).logits > 0
+            anew = segmenter.decode(features, Prompts(clip.prompts)).logits > 0
             followed = anew
             if distance:
                 drawn = track.step(features)

@@ -25,6 +25,7 @@ from ai_engine.model.language import END, Language
 from ai_engine.model.memory import Track
 from ai_engine.model.prompt import BRIEFLY, DETECTION_QUERIES, QUERIES, SEGMENTATION_QUERIES, prompt_ids
 from ai_engine.model.reading import Located, Mask, Place, Reading, ReadSentence, Reply
+from ai_engine.model.segmenter import Prompts
 from ai_engine.model.tasks import parse_detection, parse_question, parse_segmentation
 from ai_engine.model.unified import Generated, UnifiedModel
 from ai_engine.model.weights import load_weights
@@ -196,7 +197,7 @@ class Assistant:
         """
         with torch.no_grad(), _memory_errors():
             _, features = self._encoded(windowed(key, kind), spacing_mm)
-            track = Track(self.model.grounding_encoder, features, self.model.project(torch.stack(list(seg_states))))
+            track = Track(self.model.grounding_encoder, features, Prompts(self.model.project(torch.stack(list(seg_states)))))
         for array in slices:
             with torch.no_grad(), _memory_errors():
                 frame, features = self._encoded(windowed(array, kind), spacing_mm)

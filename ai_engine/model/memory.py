@@ -15,7 +15,7 @@ from torch.nn import functional
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoPositionEmbeddingSine, get_1d_sine_pe
 
 from ai_engine.model.config import MASK_STRIDE, MEMORY_CHANNELS, MemoryConfig
-from ai_engine.model.segmenter import Decoded, Segmenter
+from ai_engine.model.segmenter import Decoded, Prompts, Segmenter
 
 _SCALE, _BIAS = 20.0, -10.0
 """What the memory encoder sees of a mask: -10 where it is not, 10 where it is."""
@@ -38,7 +38,7 @@ class Track:
         self,
         segmenter: Segmenter,
         features: list[torch.Tensor],
-        prompts: torch.Tensor,
+        prompts: Prompts,
         image_index: torch.Tensor | None = None,
         masks: torch.Tensor | None = None,
     ) -> None:
@@ -47,13 +47,14 @@ class Track:
         Args:
             segmenter: where it has no memory, every slice is decoded by its prompts alone.
             features: of the key slice, from :meth:`Segmenter.encode_image`; of several key slices where tracks run side by side.
-            prompts: [mask, channel], projected [SEG] states; they hold for all slices.
+            prompts: what is meant; [SEG] states hold for all slices, points and masks for the key slice.
             image_index: [mask], which key slice each mask is of; None where there is one.
             masks: [mask, row, column], 0 to 1, what is known of the key slice; None: what the decoder draws there.
         """
         self._segmenter = segmenter
-        self._prompts = prompts
-        self._image_index = torch.zeros(len(prompts), dtype=torch.long, device=prompts.device) if image_index is None else image_index
+        count, image = len(prompts), features[-1]
+        self._prompts = Prompts(prompts.states) if prompts.states is not None else Prompts.none(count, image)
+        self._image_index = torch.zeros(count, dtype=torch.long, device=image.device) if image_index is None else image_index
         self._sizes: MemoryConfig | None = segmenter.memory
         if self._sizes is None:
             return
@@ -75,7 +76,7 @@ class Track:
         self._steps += 1
         own = [level.index_select(0, self._image_index) for level in features]
         own[-1] = self._recall(self._unmarked(features))
-        drawn = self._segmenter.decode(own, self._prompts, torch.arange(len(self._prompts), device=self._prompts.device))
+        drawn = self._segmenter.decode(own, self._prompts, torch.arange(len(self._prompts), device=own[-1].device))
         there = (drawn.presence > 0).to(drawn.logits.dtype)
         likely = _whole(drawn.logits).sigmoid() * there[:, None, None, None]
         self._before.appendleft(self._remember(features, likely, drawn.tokens, there))

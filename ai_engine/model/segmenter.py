@@ -1,9 +1,9 @@
-"""SAM 2 as the segmenter: one image, many prompts that are projected [SEG] states, one mask for each."""
+"""SAM 2 as the segmenter: one image, many prompts ([SEG] states, points, boxes, a mask to correct), one mask for each."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -11,6 +11,40 @@ from transformers import Sam2Config, Sam2Model, Sam2VideoConfig, Sam2VideoModel
 
 from ai_engine.model.attention import WINDOWS
 from ai_engine.model.config import MASK_STRIDE, MEMORY_CHANNELS, MemoryConfig, SegmenterConfig
+
+NO_POINT, NEGATIVE, POSITIVE, FIRST_CORNER, LAST_CORNER = -1, 0, 1, 2, 3
+"""What a point says (SAM 2): nothing, that the object is not there, that it is there, or that its box begins or ends there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """What says which objects are meant, a row for each: by states, by points or by both.
+
+    Attributes:
+        states: [mask, channel], projected [SEG] states.
+        points: [mask, point, 2], places (row, column) on the segmenter's picture in pixels from its corner.
+        kinds: [mask, point], what each point says.
+        masks: [mask, row, column], logits on the mask's grid of masks that are to be corrected.
+    """
+
+    states: torch.Tensor | None = None
+    points: torch.Tensor | None = None
+    kinds: torch.Tensor | None = None
+    masks: torch.Tensor | None = None
+
+    @classmethod
+    def none(cls, count: int, like: torch.Tensor) -> Self:
+        """Say nothing of ``count`` masks, as SAM 2 does: with one point that is none."""
+        return cls(points=like.new_zeros(count, 1, 2), kinds=torch.full((count, 1), NO_POINT, device=like.device))
+
+    def __len__(self) -> int:
+        """How many masks are meant."""
+        return len(next(each for each in (self.states, self.points) if each is not None))
+
+    @property
+    def is_ambiguous(self) -> bool:
+        """Whether several objects may be meant: no mask is to be corrected, and there is one point at most."""
+        return self.masks is None and (self.points is None or self.points.shape[1] <= 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,39 +105,52 @@ class Segmenter(nn.Module):
     def decode_masks(
         self, features: list[torch.Tensor], embeddings: torch.Tensor, image_index: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the logits and the expected IoU of :meth:`decode`."""
-        decoded = self.decode(features, embeddings, image_index)
+        """Return the logits and the expected IoU of what :meth:`decode` draws for projected [SEG] states [mask, channel]."""
+        decoded = self.decode(features, Prompts(embeddings), image_index)
         return decoded.logits, decoded.expected_iou
 
-    def decode(self, features: list[torch.Tensor], embeddings: torch.Tensor, image_index: torch.Tensor | None = None) -> Decoded:
+    def decode(self, features: list[torch.Tensor], prompts: Prompts, image_index: torch.Tensor | None = None) -> Decoded:
         """Decode one mask for each prompt.
 
         Args:
             features: what :meth:`encode_image` returned.
-            embeddings: [mask, channel], projected [SEG] states.
+            prompts: which objects are meant.
             image_index: [mask], which image each mask is of; None where there is one image.
         """
-        count = embeddings.shape[0]
+        count, device = len(prompts), features[0].device
         if count == 0:  # a packed row without [SEG]; the decoder cannot reshape nothing
             nothing = features[0].new_zeros(0)
-            return Decoded(features[0].new_zeros(0, *features[0].shape[-2:]), nothing, embeddings, nothing)
+            return Decoded(
+                features[0].new_zeros(0, *features[0].shape[-2:]), nothing, features[-1].new_zeros(0, features[-1].shape[1]), nothing
+            )
         if image_index is None:
-            image_index = torch.zeros(count, dtype=torch.long, device=embeddings.device)
+            image_index = torch.zeros(count, dtype=torch.long, device=device)
         *finer, image = (level.index_select(0, image_index) for level in features)
-        prompts = self.sam2_model.prompt_encoder
-        padding = prompts.not_a_point_embed.weight.expand(count, self._padding_points, -1).to(embeddings.dtype)
-        sparse = torch.cat([padding, embeddings[:, None]], dim=1)
+        sparse, dense = self._embedded(prompts)
         logits, iou, tokens, presence = self.sam2_model.mask_decoder(
             image_embeddings=image,
             image_positional_embeddings=self.sam2_model.get_image_wide_positional_embeddings().expand(count, -1, -1, -1),
-            sparse_prompt_embeddings=sparse[:, None],
-            dense_prompt_embeddings=prompts.no_mask_embed.weight.reshape(1, -1, 1, 1).expand(count, -1, *image.shape[-2:]),
-            multimask_output=self._multimask,
+            sparse_prompt_embeddings=sparse,
+            dense_prompt_embeddings=dense,
+            multimask_output=self._multimask and prompts.is_ambiguous,
             high_resolution_features=finer,
         )
         # Of several masks for one prompt the one that expects the highest IoU, with its token, as SAM 2 chooses.
         mask, best = torch.arange(count, device=iou.device), iou[:, 0].argmax(1)
         return Decoded(logits[mask, 0, best], iou[mask, 0, best], tokens[mask, 0, best], presence[:, 0, 0])
+
+    def _embedded(self, prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the prompts as the decoder takes them: tokens [mask, 1, token, channel], and what is added to the picture's cells."""
+        encoder = self.sam2_model.prompt_encoder
+        points = kinds = None
+        if prompts.points is not None and prompts.kinds is not None:
+            points, kinds = prompts.points.flip(-1)[:, None] - 0.5, prompts.kinds[:, None]  # SAM 2 counts x, y from a pixel's centre
+        sparse, dense = encoder(points, kinds, None, None if prompts.masks is None else prompts.masks[:, None])
+        if prompts.states is not None:
+            if sparse is None:
+                sparse = encoder.not_a_point_embed.weight.expand(len(prompts), 1, self._padding_points, -1).to(prompts.states.dtype)
+            sparse = torch.cat([sparse, prompts.states[:, None, None]], dim=2)
+        return sparse, dense
 
 
 def _sam2_config(config: SegmenterConfig, size: int) -> Sam2Config | Sam2VideoConfig:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from ai_engine.model.config import TINY
 from ai_engine.model.language import Language
 from ai_engine.model.memory import Track
+from ai_engine.model.segmenter import Prompts
 from ai_engine.model.unified import UnifiedModel
 from ai_engine.model.weights import load_weights, save_weights
 from tests.training.data.chest import ball, chest
@@ -79,9 +80,9 @@ def test_a_fresh_memory_changes_little(wider: UnifiedModel, language: Language, 
     model = remembering(wider, language, prepared)
     clip_ = next(each for each in prepared if len(each.labels) > 1)
     with torch.no_grad():
-        track = Track(model.grounding_encoder, [level[None] for level in clip_.at(0)], clip_.prompts)
+        track = Track(model.grounding_encoder, [level[None] for level in clip_.at(0)], Prompts(clip_.prompts))
         features = [level[None] for level in clip_.at(1)]
-        followed, anew = track.step(features).logits, model.grounding_encoder.decode(features, clip_.prompts).logits
+        followed, anew = track.step(features).logits, model.grounding_encoder.decode(features, Prompts(clip_.prompts)).logits
     assert (followed - anew).abs().mean() < 0.3 * anew.std()
 
 
@@ -101,7 +102,8 @@ def test_the_clock_ends_the_stage(wider: UnifiedModel, language: Language) -> No
 def test_following_is_measured_by_distance_and_name_against_the_truth(wider: UnifiedModel, language: Language) -> None:
     clip_ = two_squares(wider, 0)
     with torch.no_grad():
-        drawn = wider.grounding_encoder.decode([level.float() for level in clip_.features], torch.zeros(4, 64), torch.arange(4)).logits > 0
+        features = [level.float() for level in clip_.features]
+        drawn = wider.grounding_encoder.decode(features, Prompts(torch.zeros(4, 64)), torch.arange(4)).logits > 0
     truth = torch.stack([drawn, torch.zeros_like(drawn)], 1)  # the first is drawn perfectly, the second is never there
     figures = measure(wider, [replace(clip_, masks=truth.half())])
     assert set(figures["followed"]) == {"0", "1", "2", "4", "8"}

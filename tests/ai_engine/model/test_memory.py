@@ -6,7 +6,7 @@ from transformers import Sam2VideoInferenceSession
 
 from ai_engine.model.config import TINY, MemoryConfig
 from ai_engine.model.memory import Track
-from ai_engine.model.segmenter import Segmenter
+from ai_engine.model.segmenter import Prompts, Segmenter
 
 SIZE = TINY.segmenter_size
 SLICES = 6
@@ -43,7 +43,7 @@ def carried(segmenter: Segmenter, slices: torch.Tensor, prompts: torch.Tensor) -
     """Logits [mask, row, column] on every slice after the first."""
     with torch.no_grad():
         features = [segmenter.encode_image(picture[None]) for picture in slices]
-        track = Track(segmenter, features[0], prompts)
+        track = Track(segmenter, features[0], Prompts(prompts))
         return [track.step(each).logits for each in features[1:]]
 
 
@@ -77,7 +77,7 @@ def test_tracks_of_two_volumes_run_side_by_side(segmenter: Segmenter, slices: to
     prompts = torch.randn(3, 128)
     with torch.no_grad():
         features = [segmenter.encode_image(slices[[index, index + 3]]) for index in range(3)]
-        track = Track(segmenter, features[0], prompts, image_index=torch.tensor([0, 1, 1]))
+        track = Track(segmenter, features[0], Prompts(prompts), image_index=torch.tensor([0, 1, 1]))
         side_by_side = [track.step(each).logits for each in features[1:]]
     second = carried(segmenter, slices[3:], prompts[1:])
     assert all(torch.allclose(both[1:], one, atol=1e-4) for both, one in zip(side_by_side, second, strict=True))
@@ -87,10 +87,10 @@ def test_what_is_known_of_the_key_slice_is_remembered_instead_of_what_is_drawn(s
     with torch.no_grad():
         key, after = (segmenter.encode_image(picture[None]) for picture in slices[:2])
         prompts = torch.randn(1, 128)
-        drawn = segmenter.decode(key, prompts).logits
+        drawn = segmenter.decode(key, Prompts(prompts)).logits
 
         def next_to(masks: torch.Tensor | None) -> torch.Tensor:
-            return Track(segmenter, key, prompts, masks=masks).step(after).logits
+            return Track(segmenter, key, Prompts(prompts), masks=masks).step(after).logits
 
         as_drawn = (next_to((drawn > 0).float()) - next_to(None)).abs().mean()  # its edges are drawn more finely than a mask's cells
         as_opposite = (next_to((drawn <= 0).float()) - next_to(None)).abs().mean()
@@ -103,7 +103,7 @@ def test_the_memory_changes_nothing_on_a_single_image(segmenter: Segmenter, slic
     plain.load_state_dict({name: known[name] for name in plain.state_dict()})
     prompts = torch.randn(2, 128)
     with torch.no_grad():
-        logits = [segment.decode(segment.encode_image(slices[:1]), prompts).logits for segment in (plain, segmenter)]
+        logits = [segment.decode(segment.encode_image(slices[:1]), Prompts(prompts)).logits for segment in (plain, segmenter)]
     assert torch.equal(*logits)
 
 
@@ -112,7 +112,7 @@ def test_without_a_memory_every_slice_is_decoded_by_its_prompts_alone(slices: to
     plain = Segmenter(WITHOUT, SIZE).eval()
     prompts = torch.randn(2, 128)
     with torch.no_grad():
-        alone = [plain.decode(plain.encode_image(picture[None]), prompts).logits for picture in slices[1:]]
+        alone = [plain.decode(plain.encode_image(picture[None]), Prompts(prompts)).logits for picture in slices[1:]]
     assert all(torch.equal(a, b) for a, b in zip(carried(plain, slices, prompts), alone, strict=True))
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from ai_engine.model.config import TINY, MemoryConfig, ModelConfig, SegmenterConfig
 from ai_engine.model.language import Language
 from ai_engine.model.memory import Track
-from ai_engine.model.segmenter import Segmenter
+from ai_engine.model.segmenter import Prompts, Segmenter
 from ai_engine.model.unified import UnifiedModel
 from ai_engine.model.weights import export_published, load_sam2
 
@@ -113,10 +113,10 @@ def run(segmenter: Segmenter, single: Segmenter, images: torch.Tensor, prompts: 
     single.load_state_dict(segmenter.state_dict())
     features = [segmenter.encode_image(image[None]) for image in images]
     result = {f"features.{level}": value for level, value in enumerate(features[0])}
-    only = single.eval().decode(features[0], prompts)
+    only = single.eval().decode(features[0], Prompts(prompts))
     result |= {"single": only.logits[:, None], "single_iou": only.expected_iou[:, None]}
-    key = segmenter.decode(features[0], prompts)
-    track = Track(segmenter, features[0], prompts)
+    key = segmenter.decode(features[0], Prompts(prompts))
+    track = Track(segmenter, features[0], Prompts(prompts))
     for index, drawn in enumerate([key, *(track.step(beside) for beside in features[1:])]):
         result |= {f"masks.{index}": drawn.logits, f"iou.{index}": drawn.expected_iou, f"presence.{index}": drawn.presence}
     return result
