@@ -35,9 +35,8 @@ from radiology.frame import Frame
 from radiology.image import VOLUME_MODALITIES
 from radiology.judgement import Judgement
 from radiology.study import Series, Study
-from radiology.terms import SIDE_CODES, TERMS
+from radiology.terms import COLOUR_WITHOUT_TERM, SIDE_CODES, TERMS
 
-_COLOUR_WITHOUT_TERM = (200, 200, 200)
 _ALGORITHM_TYPES: dict[Judgement | None, SegmentAlgorithmTypeValues] = {
     Judgement.EDITED: SegmentAlgorithmTypeValues.SEMIAUTOMATIC,
     Judgement.ADDED: SegmentAlgorithmTypeValues.MANUAL,
@@ -182,7 +181,7 @@ def _segment(number: int, identifier: str, finding: Finding, region: Region, mak
         tracking_uid=region.tracking_uid,
         tracking_id=identifier,
         anatomic_regions=[to_dicom(term.site)] if term and term.site else None,
-        display_color=hd.color.CIELabColor.from_rgb(*(term.colour if term else _COLOUR_WITHOUT_TERM)),
+        display_color=hd.color.CIELabColor.from_rgb(*(term.colour if term else COLOUR_WITHOUT_TERM)),
     )
     if region.read_slices:
         numbers = ", ".join(str(index + 1) for index in region.read_slices)

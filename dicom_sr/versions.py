@@ -17,7 +17,7 @@ from dicom_sr.readings import Edition, editions, rejected_uids, replaced_uids
 from dicom_sr.rejection import find_rejection
 from radiology.errors import StudyError
 from radiology.judgement import Observer, Rejection
-from radiology.report import Report
+from radiology.report import Report, Standing
 from radiology.study import Study
 
 
@@ -59,6 +59,11 @@ class Version:
     verified_by: Observer | None
     rejection: Rejection | None
     objects: tuple[Dataset, ...]
+
+    @property
+    def standing(self) -> Standing:
+        """What a list of studies says of it."""
+        return Standing(self.report.outcome, len(self.report.abnormal), self.verified_by is not None, self.document_uid, self.number)
 
 
 def read(instances: Sequence[Dataset], study: Study) -> Report:

@@ -10,6 +10,9 @@ from enum import StrEnum
 READ_STUDY = "sightline.read_study"
 """Name of the queue message that asks the engine's worker to take a job; its only argument is the job id."""
 
+ANSWER_QUESTION = "sightline.answer_question"
+"""Name of the queue message that asks the engine's worker to answer a question; its only argument is the question id."""
+
 
 class JobState(StrEnum):
     """Where a study is. Every transition carries a reason."""
@@ -62,3 +65,11 @@ class Job:
     weights_hash: str = ""
     result_uids: tuple[str, ...] = ()
     parts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the work on a running job is: ``share`` from 0 to 1, and what is being done, for example ``Slice 3 of 8``."""
+
+    share: float
+    doing: str

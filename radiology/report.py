@@ -65,12 +65,18 @@ class Report:
     rejected: tuple[Rejection, ...] = ()
 
     @property
-    def states_abnormal(self) -> bool:
-        """Whether a sentence states, or does not exclude, anything but a normal structure."""
-        return any(
-            finding.presence is not Presence.ABSENT and (finding.name not in TERMS or TERMS[finding.name].kind != "structure")
+    def abnormal(self) -> tuple[Finding, ...]:
+        """The sentences that state, or do not exclude, anything but a normal structure."""
+        return tuple(
+            finding
             for finding in self.findings
+            if finding.presence is not Presence.ABSENT and (finding.name not in TERMS or TERMS[finding.name].kind != "structure")
         )
+
+    @property
+    def states_abnormal(self) -> bool:
+        """Whether there is such a sentence."""
+        return bool(self.abnormal)
 
     @property
     def decisions(self) -> tuple[Judged | Rejection, ...]:
@@ -87,3 +93,22 @@ class Report:
         if self.states_abnormal:
             return Outcome.FOUND
         return Outcome.WITHHELD if self.withheld else Outcome.NOTHING_FOUND
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where the report of a study stands, in so few words that a list of studies can show it.
+
+    Attributes:
+        outcome: how the reading ended.
+        findings: how many sentences state, or do not exclude, anything but a normal structure.
+        is_signed: whether a radiologist has signed it.
+        document_uid: SOP Instance UID of the findings, or of the failure; with ``version``, what the archive has to show.
+        version: 1 is the model's own, each later one a radiologist's.
+    """
+
+    outcome: Outcome
+    findings: int
+    is_signed: bool
+    document_uid: str
+    version: int

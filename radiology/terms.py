@@ -8,11 +8,25 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 from radiology.finding import Side
 
 Kind = Literal["structure", "finding", "device"]
+
+
+class Urgency(StrEnum):
+    """How soon a radiologist should see what is stated, where nothing else is known of the patient."""
+
+    CRITICAL = "critical"
+    """May kill within the hour (ACR's category 1 of actionable findings)."""
+    URGENT = "urgent"
+    """Changes what is done today."""
+    ROUTINE = "routine"
+    """Belongs in the report; may wait for its turn."""
+    NONE = "none"
+    """A normal structure."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +48,7 @@ class Term:
         code: the concept for SR Finding and SEG Segmented Property Type.
         site: where it sits, for findings and devices (SR Finding Site, SEG Anatomic Region).
         paired: whether a side belongs to it.
+        urgency: of what is stated present or possible; a device is urgent, as one in the wrong place harms at once.
         colour: recommended display colour, sRGB.
     """
 
@@ -43,8 +58,10 @@ class Term:
     colour: tuple[int, int, int]
     site: Code | None = None
     paired: bool = False
+    urgency: Urgency = Urgency.NONE
 
 
+COLOUR_WITHOUT_TERM = (200, 200, 200)
 LUNG = Code("39607008", "SCT", "Lung")
 PLEURA = Code("3120008", "SCT", "Pleura")
 MEDIASTINUM = Code("72410000", "SCT", "Mediastinum")
@@ -60,16 +77,50 @@ TERMS: dict[str, Term] = {
         Term("trachea", "structure", Code("44567001", "SCT", "Trachea"), (182, 228, 255)),
         Term("ribs", "structure", Code("113197003", "SCT", "Rib"), (241, 214, 145)),
         Term("liver", "structure", Code("10200004", "SCT", "Liver"), (221, 130, 101)),
-        Term("nodule", "finding", Code("27925004", "SCT", "Nodule"), (255, 221, 51), site=LUNG, paired=True),
-        Term("mass", "finding", Code("4147007", "SCT", "Mass"), (255, 170, 0), site=LUNG, paired=True),
-        Term("pleural effusion", "finding", Code("60046008", "SCT", "Pleural effusion"), (75, 220, 190), site=PLEURA, paired=True),
-        Term("pneumothorax", "finding", Code("36118008", "SCT", "Pneumothorax"), (240, 90, 200), site=PLEURA, paired=True),
-        Term("consolidation", "finding", Code("95436008", "SCT", "Consolidation"), (255, 120, 60), site=LUNG, paired=True),
-        Term("ground glass opacity", "finding", Code("112120", "DCM", "Ground glass opacity"), (190, 230, 90), site=LUNG, paired=True),
-        Term("cardiomegaly", "finding", Code("8186001", "SCT", "Cardiomegaly"), (220, 80, 80), site=HEART),
-        Term("endotracheal tube", "device", Code("26412008", "SCT", "Endotracheal tube"), (0, 200, 255)),
-        Term("central venous catheter", "device", Code("52124006", "SCT", "Central venous catheter"), (80, 120, 255)),
-        Term("nasogastric tube", "device", Code("25062003", "SCT", "Feeding tube"), (150, 90, 255)),
+        Term("nodule", "finding", Code("27925004", "SCT", "Nodule"), (255, 221, 51), site=LUNG, paired=True, urgency=Urgency.ROUTINE),
+        Term("mass", "finding", Code("4147007", "SCT", "Mass"), (255, 170, 0), site=LUNG, paired=True, urgency=Urgency.URGENT),
+        Term(
+            "pleural effusion",
+            "finding",
+            Code("60046008", "SCT", "Pleural effusion"),
+            (75, 220, 190),
+            site=PLEURA,
+            paired=True,
+            urgency=Urgency.URGENT,
+        ),
+        Term(
+            "pneumothorax",
+            "finding",
+            Code("36118008", "SCT", "Pneumothorax"),
+            (240, 90, 200),
+            site=PLEURA,
+            paired=True,
+            urgency=Urgency.CRITICAL,
+        ),
+        Term(
+            "consolidation",
+            "finding",
+            Code("95436008", "SCT", "Consolidation"),
+            (255, 120, 60),
+            site=LUNG,
+            paired=True,
+            urgency=Urgency.URGENT,
+        ),
+        Term(
+            "ground glass opacity",
+            "finding",
+            Code("112120", "DCM", "Ground glass opacity"),
+            (190, 230, 90),
+            site=LUNG,
+            paired=True,
+            urgency=Urgency.ROUTINE,
+        ),
+        Term("cardiomegaly", "finding", Code("8186001", "SCT", "Cardiomegaly"), (220, 80, 80), site=HEART, urgency=Urgency.ROUTINE),
+        Term("endotracheal tube", "device", Code("26412008", "SCT", "Endotracheal tube"), (0, 200, 255), urgency=Urgency.URGENT),
+        Term(
+            "central venous catheter", "device", Code("52124006", "SCT", "Central venous catheter"), (80, 120, 255), urgency=Urgency.URGENT
+        ),
+        Term("nasogastric tube", "device", Code("25062003", "SCT", "Feeding tube"), (150, 90, 255), urgency=Urgency.URGENT),
     )
 }
 

@@ -38,6 +38,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/studies/states": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where these studies stand, in the order that they are asked for */
+        get: operations["list_states_api_v1_studies_states_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_uid}/priors": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Other studies of the same patient, the newest first */
+        get: operations["list_priors_api_v1_studies__study_uid__priors_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_uid}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What changes on a study: `study` with a StudyState, at once and at every change; `question` with a Question */
+        get: operations["follow_api_v1_studies__study_uid__events_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/studies/{study_uid}/report": {
         parameters: {
             query?: never;
@@ -89,6 +140,75 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/studies/{study_uid}/decisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Accept, correct, reject, add, undo, sign: the next version of the report */
+        post: operations["post_decision_api_v1_studies__study_uid__decisions_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_uid}/rejection": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take the whole report back */
+        post: operations["post_rejection_api_v1_studies__study_uid__rejection_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_uid}/questions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every question on a study, the newest first */
+        get: operations["list_questions_api_v1_studies__study_uid__questions_get"];
+        put?: never;
+        /** Ask; the answer comes as an event, or is fetched */
+        post: operations["post_question_api_v1_studies__study_uid__questions_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/studies/{study_uid}/questions/{question_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One question, and what became of it */
+        get: operations["get_question_api_v1_studies__study_uid__questions__question_id__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/health": {
         parameters: {
             query?: never;
@@ -111,6 +231,111 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * AcceptIn
+         * @description The sentence is right.
+         */
+        AcceptIn: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            verdict: "accept";
+            /**
+             * Number
+             * @description Number of the sentence.
+             */
+            number: number;
+        };
+        /**
+         * AddIn
+         * @description This is missing in the report.
+         */
+        AddIn: {
+            /** Sentence */
+            sentence: string;
+            /**
+             * Name
+             * @description A term; empty where none fits.
+             */
+            name: string;
+            presence: components["schemas"]["Presence"];
+            side: components["schemas"]["Side"] | null;
+            /** Places */
+            places: components["schemas"]["PlaceIn"][];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            verdict: "add";
+        };
+        /**
+         * Answer
+         * @description What the model says: a draft, which a decision may take into the report.
+         */
+        Answer: {
+            /** Sentence */
+            sentence: string;
+            /**
+             * Name
+             * @description The term; empty where none fits.
+             */
+            name: string;
+            side: components["schemas"]["Side"] | null;
+            /**
+             * Confidence
+             * @description The model's own, 0 to 1; not calibrated.
+             */
+            confidence: number | null;
+            /** Places */
+            places: components["schemas"]["Drawn"][];
+            /** @description What the words are about, on the slice of the question. */
+            cited: components["schemas"]["BoxIn"] | null;
+            model: components["schemas"]["Model"];
+        };
+        /**
+         * BoxIn
+         * @description A box on the slice: pixels, half-open.
+         */
+        BoxIn: {
+            /** Top */
+            top: number;
+            /** Left */
+            left: number;
+            /** Bottom */
+            bottom: number;
+            /** Right */
+            right: number;
+        };
+        /**
+         * Conflict
+         * @description Somebody else was first; nothing was changed.
+         */
+        Conflict: {
+            /**
+             * Type
+             * @default about:blank
+             */
+            type: string;
+            /** Title */
+            title: string;
+            /** Status */
+            status: number;
+            /** Detail */
+            detail: string;
+            /**
+             * Document Uid
+             * @description The findings in force now; none where the report was taken back.
+             */
+            document_uid: string | null;
+            /** @description Who it was; none where a new reading took the report's place. */
+            person: components["schemas"]["Person"] | null;
+            /**
+             * Moment
+             * @description When it was.
+             */
+            moment: string | null;
+        };
+        /**
          * Decided
          * @description What a radiologist decided about a sentence.
          */
@@ -122,6 +347,96 @@ export interface components {
              * Format: date-time
              */
             moment: string;
+        };
+        /**
+         * DecisionIn
+         * @description What a radiologist hands in at once.
+         */
+        DecisionIn: {
+            /**
+             * Document Uid
+             * @description The findings that were looked at.
+             */
+            document_uid: string;
+            person: components["schemas"]["Person"];
+            /** Verdicts */
+            verdicts: (components["schemas"]["AcceptIn"] | components["schemas"]["RejectIn"] | components["schemas"]["EditIn"] | components["schemas"]["AddIn"] | components["schemas"]["RestoreIn"])[];
+            /**
+             * Sign
+             * @description Whether the whole report is signed; then every sentence must be decided.
+             * @default false
+             */
+            sign: boolean;
+            /**
+             * Impression
+             * @description The summary in the radiologist's words; none makes it from the sentences.
+             */
+            impression?: string | null;
+        };
+        /**
+         * Drawn
+         * @description A place that the model drew.
+         */
+        Drawn: {
+            /** Series Uid */
+            series_uid: string;
+            /**
+             * Instance Uid
+             * @description SOP Instance UID of the image with the largest part of the mask.
+             */
+            instance_uid: string;
+            /**
+             * Start
+             * @description First slice, row and column.
+             */
+            start: [
+                number,
+                number,
+                number
+            ];
+            /**
+             * Stop
+             * @description Slice, row and column after the last.
+             */
+            stop: [
+                number,
+                number,
+                number
+            ];
+            /** Mask */
+            mask: string | null;
+            /**
+             * Score
+             * @description The model's own certainty of the mask, 0 to 1; not calibrated.
+             */
+            score: number;
+        };
+        /**
+         * EditIn
+         * @description The sentence should be this one.
+         */
+        EditIn: {
+            /** Sentence */
+            sentence: string;
+            /**
+             * Name
+             * @description A term; empty where none fits.
+             */
+            name: string;
+            presence: components["schemas"]["Presence"];
+            side: components["schemas"]["Side"] | null;
+            /** Places */
+            places: components["schemas"]["PlaceIn"][];
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            verdict: "edit";
+            /**
+             * Number
+             * @description Number of the sentence.
+             */
+            number: number;
         };
         /**
          * Health
@@ -232,6 +547,39 @@ export interface components {
          */
         Judgement: "accepted" | "edited" | "added";
         /**
+         * Look
+         * @description One step by which the model came to its report.
+         */
+        Look: {
+            /** Words */
+            words: string;
+            /** Series Uid */
+            series_uid: string;
+            /**
+             * Instance Uid
+             * @description The image in the middle of the place; none where the step is about the whole series.
+             */
+            instance_uid: string | null;
+            /**
+             * Start
+             * @description First slice, row and column.
+             */
+            start: [
+                number,
+                number,
+                number
+            ] | null;
+            /**
+             * Stop
+             * @description Slice, row and column after the last.
+             */
+            stop: [
+                number,
+                number,
+                number
+            ] | null;
+        };
+        /**
          * Model
          * @description What made a report.
          */
@@ -267,10 +615,19 @@ export interface components {
          * @description A radiologist.
          */
         Person: {
-            /** Name */
+            /**
+             * Name
+             * @description As DICOM writes names: `Family^Given`.
+             */
             name: string;
             /** Organization */
             organization: string;
+            /**
+             * Login
+             * @description What the organization's computers say.
+             * @default
+             */
+            login: string;
         };
         /**
          * Place
@@ -316,11 +673,72 @@ export interface components {
             measurements: components["schemas"]["Size"][];
         };
         /**
+         * PlaceIn
+         * @description Where a finding is. A Tracking UID alone keeps that place of the finding as it is; anything else is a place anew.
+         */
+        PlaceIn: {
+            /** Tracking Uid */
+            tracking_uid?: string | null;
+            /** Series Uid */
+            series_uid?: string | null;
+            /**
+             * Start
+             * @description First slice, row and column, zero-based.
+             */
+            start?: [
+                number,
+                number,
+                number
+            ] | null;
+            /**
+             * Stop
+             * @description Slice, row and column after the last.
+             */
+            stop?: [
+                number,
+                number,
+                number
+            ] | null;
+            /**
+             * Mask
+             * @description The pixels inside the box; none where there is only a box.
+             */
+            mask?: string | null;
+        };
+        /**
+         * PointIn
+         * @description A pixel of the slice: what is meant lies there, or does not.
+         */
+        PointIn: {
+            /** Row */
+            row: number;
+            /** Column */
+            column: number;
+            /** Positive */
+            positive: boolean;
+        };
+        /**
          * Presence
          * @description CID 240 Present-Absent-Undetermined.
          * @enum {string}
          */
         Presence: "present" | "absent" | "undetermined";
+        /**
+         * Prior
+         * @description Another study of the same patient.
+         */
+        Prior: {
+            /** Study Uid */
+            study_uid: string;
+            /** Date */
+            date: string | null;
+            /** Modalities */
+            modalities: string[];
+            /** Description */
+            description: string;
+            /** @description Where its report stands; none where this installation knows nothing of it. */
+            state: components["schemas"]["StudyState"] | null;
+        };
         /**
          * Problem
          * @description An error (RFC 9457).
@@ -339,17 +757,115 @@ export interface components {
             detail: string;
         };
         /**
+         * Progress
+         * @description How far the work on a running job is: ``share`` from 0 to 1, and what is being done, for example ``Slice 3 of 8``.
+         */
+        Progress: {
+            /** Share */
+            share: number;
+            /** Doing */
+            doing: string;
+        };
+        /**
          * Quantity
          * @description What is measured.
          * @enum {string}
          */
         Quantity: "area" | "volume" | "long axis" | "short axis" | "cardiothoracic ratio";
         /**
+         * Question
+         * @description A question, and what became of it.
+         */
+        Question: {
+            /** Question Id */
+            question_id: number;
+            /** Study Uid */
+            study_uid: string;
+            asked: components["schemas"]["QuestionIn"];
+            state: components["schemas"]["QuestionState"];
+            /** Reason */
+            reason: string;
+            answer: components["schemas"]["Answer"] | null;
+            /**
+             * Created
+             * Format: date-time
+             */
+            created: string;
+            /**
+             * Updated
+             * Format: date-time
+             */
+            updated: string;
+        };
+        /**
+         * QuestionIn
+         * @description What is asked: in words, by points, by a box, or any of these together.
+         */
+        QuestionIn: {
+            person: components["schemas"]["Person"];
+            kind: components["schemas"]["QuestionKind"];
+            /**
+             * Words
+             * @default
+             */
+            words: string;
+            /** Series Uid */
+            series_uid: string;
+            /** Slice */
+            slice: number;
+            /**
+             * Points
+             * @default []
+             */
+            points: components["schemas"]["PointIn"][];
+            box?: components["schemas"]["BoxIn"] | null;
+            /**
+             * Follows
+             * @description The question whose answer is refined: its points and its mask go on.
+             */
+            follows?: number | null;
+            /**
+             * Through Slices
+             * @description Whether a mask is followed through a volume.
+             * @default true
+             */
+            through_slices: boolean;
+        };
+        /**
+         * QuestionKind
+         * @description What is asked.
+         * @enum {string}
+         */
+        QuestionKind: "segment" | "what";
+        /**
+         * QuestionState
+         * @description Where a question is.
+         * @enum {string}
+         */
+        QuestionState: "queued" | "running" | "answered" | "failed";
+        /**
          * Reason
          * @description Why a sentence was taken out.
          * @enum {string}
          */
         Reason: "false positive" | "wrong place" | "wrong side" | "wording" | "not relevant";
+        /**
+         * RejectIn
+         * @description The sentence should not be in the report.
+         */
+        RejectIn: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            verdict: "reject";
+            /**
+             * Number
+             * @description Number of the sentence.
+             */
+            number: number;
+            reason: components["schemas"]["Reason"];
+        };
         /**
          * Rejected
          * @description What a radiologist has taken out: a sentence of the report, or a whole result.
@@ -367,6 +883,19 @@ export interface components {
              * Format: date-time
              */
             moment: string;
+        };
+        /**
+         * RejectionIn
+         * @description That the whole report is taken back.
+         */
+        RejectionIn: {
+            /**
+             * Document Uid
+             * @description The findings that were looked at.
+             */
+            document_uid: string;
+            person: components["schemas"]["Person"];
+            reason: components["schemas"]["Reason"];
         };
         /**
          * ReportBody
@@ -421,6 +950,27 @@ export interface components {
             started: string;
         };
         /**
+         * RestoreIn
+         * @description The finding should stand as it stood in an earlier version, which undoes whatever was decided about it since.
+         */
+        RestoreIn: {
+            /**
+             * @description discriminator enum property added by openapi-typescript
+             * @enum {string}
+             */
+            verdict: "restore";
+            /**
+             * Number
+             * @description Number of the sentence.
+             */
+            number: number;
+            /**
+             * Version
+             * @description None is the version before this one. A finding that it does not have is taken out.
+             */
+            version?: number | null;
+        };
+        /**
          * Side
          * @description The patient's side (CID 244 Laterality).
          * @enum {string}
@@ -472,8 +1022,23 @@ export interface components {
              * @description What the sentence is called in the report and all its later versions.
              */
             number: number;
-            /** Name */
+            /**
+             * Name
+             * @description The term; empty where none fits.
+             */
             name: string;
+            /**
+             * Kind
+             * @description Of the term; empty where there is none.
+             */
+            kind: ("structure" | "finding" | "device") | "";
+            /**
+             * Colour
+             * @description `#rrggbb`, of the term; what the segments recommend.
+             */
+            colour: string;
+            /** @description Of the term, where it is present or possible; a sentence without a term is routine. */
+            urgency: components["schemas"]["Urgency"];
             /** Sentence */
             sentence: string;
             presence: components["schemas"]["Presence"];
@@ -527,10 +1092,57 @@ export interface components {
              * @description Why the job is in that state.
              */
             reason: string;
+            /** @description How far the work is; none where no worker is at it. */
+            progress?: components["schemas"]["Progress"] | null;
             report: components["schemas"]["ReportBody"] | null;
+            /**
+             * Thinking
+             * @description How the model came to it, step by step; empty where another installation read it.
+             * @default []
+             */
+            thinking: components["schemas"]["Look"][];
             /** @description Where no report is in force: by whom, when and why the last one was taken back. */
             taken_back?: components["schemas"]["Rejected"] | null;
         };
+        /**
+         * StudyState
+         * @description The state of the work on a study, and where its report stands.
+         */
+        StudyState: {
+            /** Study Uid */
+            study_uid: string;
+            /** @description State of the newest job; none where this installation never had one. */
+            state: components["schemas"]["JobState"] | null;
+            /**
+             * Reason
+             * @description Why the job is in that state; empty where there is none.
+             */
+            reason: string;
+            /** @description How far the work is; none where no worker is at it. */
+            progress: components["schemas"]["Progress"] | null;
+            /** @description How the reading ended; this and what follows is none where no report is known of. */
+            outcome: components["schemas"]["Outcome"] | null;
+            /**
+             * Findings
+             * @description How many sentences of the report in force state, or do not exclude, something abnormal.
+             */
+            findings: number;
+            /** Signed */
+            signed: boolean;
+            /**
+             * Document Uid
+             * @description The findings in force. Where this changes, there is a new report to fetch.
+             */
+            document_uid: string | null;
+            /** Version */
+            version: number | null;
+        };
+        /**
+         * Urgency
+         * @description How soon a radiologist should see what is stated, where nothing else is known of the patient.
+         * @enum {string}
+         */
+        Urgency: "critical" | "urgent" | "routine" | "none";
     };
     responses: never;
     parameters: never;
@@ -601,6 +1213,104 @@ export interface operations {
                 content: {
                     "application/problem+json": unknown;
                     "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_states_api_v1_studies_states_get: {
+        parameters: {
+            query: {
+                study_uid: string[];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyState"][];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_priors_api_v1_studies__study_uid__priors_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Study Instance UID (PS3.5 9.1). */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Prior"][];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    follow_api_v1_studies__study_uid__events_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Study Instance UID (PS3.5 9.1). */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/event-stream": unknown;
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "text/event-stream": components["schemas"]["Problem"];
                 };
             };
         };
@@ -690,6 +1400,202 @@ export interface operations {
                 };
                 content: {
                     "application/fhir+json": unknown;
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_decision_api_v1_studies__study_uid__decisions_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Study Instance UID (PS3.5 9.1). */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DecisionIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyReport"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Conflict"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_rejection_api_v1_studies__study_uid__rejection_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Study Instance UID (PS3.5 9.1). */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["RejectionIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyReport"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Conflict"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_questions_api_v1_studies__study_uid__questions_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Study Instance UID (PS3.5 9.1). */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Question"][];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_question_api_v1_studies__study_uid__questions_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Study Instance UID (PS3.5 9.1). */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["QuestionIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Question"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_question_api_v1_studies__study_uid__questions__question_id__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Study Instance UID (PS3.5 9.1). */
+                study_uid: string;
+                question_id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Question"];
                 };
             };
             /** @description Default Response */

@@ -230,9 +230,10 @@ def test_other_host_names_are_refused(client: TestClient) -> None:
     assert client.get("/api/v1/jobs", headers={"Host": "evil.example"}).status_code == 400
 
 
-def test_nothing_can_be_changed(client: TestClient) -> None:
+def test_nothing_is_changed_but_by_decisions_and_questions(client: TestClient) -> None:
     paths = client.get("/api/v1/openapi.json").json()["paths"]
-    assert {method for path in paths.values() for method in path} == {"get"}
+    assert {method for path in paths.values() for method in path} == {"get", "post"}
+    assert {path.rsplit("/", 1)[-1] for path, methods in paths.items() if "post" in methods} == {"decisions", "rejection", "questions"}
 
 
 def test_the_extensions_types_are_those_of_the_api(client: TestClient, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 import dicom_sr
-from connector.schemas import ReportBody, StudyReport
+from connector.schemas.reports import ReportBody, StudyReport
 from radiology.jobs import JobState
 from tests.dicom_sr.reports import example_report, example_study
 

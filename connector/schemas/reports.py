@@ -1,111 +1,25 @@
-"""What the HTTP API says, version 1. The extension's ``types.ts`` is generated from these."""
+"""The report of a study, as the HTTP API says it."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from http import HTTPStatus
-from typing import Annotated
+from typing import Literal
 
-from fastapi import Path
 from pydantic import BaseModel, Field
 
-from connector.ledger import Transition
+from connector.schemas.person import Person
 from dicom_sr import State, Version
 from radiology.finding import Finding, Presence, Region, Side
-from radiology.jobs import Job, JobState
-from radiology.judgement import Judged, Judgement, Observer, Reason, Rejection
+from radiology.jobs import JobState, Progress
+from radiology.judgement import Judged, Judgement, Reason, Rejection
 from radiology.measurement import UNITS, Line, Measurement, Quantity
-from radiology.report import Outcome
+from radiology.report import ModelIdentity, Outcome
 from radiology.study import Study
-
-StudyUid = Annotated[str, Path(pattern=r"^[0-9]+(\.[0-9]+)*$", max_length=64, description="Study Instance UID (PS3.5 9.1).")]
+from radiology.terms import COLOUR_WITHOUT_TERM, TERMS, Kind, Urgency
+from radiology.thinking import Look as Step
 
 NOTICE = "Made by AI. Investigational, not verified by a radiologist, not for diagnosis."
 SIGNED_NOTICE = "Made by AI and signed by a radiologist. Investigational, not for diagnosis."
-
-
-class Problem(BaseModel):
-    """An error (RFC 9457)."""
-
-    type: str = "about:blank"
-    title: str
-    status: int
-    detail: str
-
-    @classmethod
-    def of(cls, status: int, detail: str) -> Problem:
-        """Return the problem with the status's own title."""
-        return cls(title=HTTPStatus(status).phrase, status=status, detail=detail)
-
-
-class Part(BaseModel):
-    """The condition of one part of the installation; ``why`` is empty where it is well."""
-
-    ok: bool
-    why: str = ""
-
-
-class Health(BaseModel):
-    """The condition of everything that the API can see."""
-
-    ok: bool
-    archive: Part
-    ledger: Part
-    queue: Part
-    disk: Part
-
-
-class Step(BaseModel):
-    """One transition of a job."""
-
-    source: JobState | None
-    target: JobState
-    reason: str
-    time: datetime
-
-    @classmethod
-    def of(cls, transition: Transition) -> Step:
-        """Return the transition as the API says it."""
-        return cls(source=transition.source, target=transition.target, reason=transition.reason, time=transition.time)
-
-
-class JobSummary(BaseModel):
-    """The work on one set of images of one study."""
-
-    job_id: int
-    study_uid: str
-    description: str
-    state: JobState
-    reason: str
-    attempts: int
-    revision: int
-    created: datetime
-    updated: datetime
-    result_uids: list[str] = Field(description="SOP Instance UIDs of what was stored.")
-    parts: dict[str, float] = Field(description="Seconds that each part of the work took.")
-
-    @classmethod
-    def of(cls, job: Job) -> JobSummary:
-        """Return the job as the API says it."""
-        return cls(
-            job_id=job.job_id,
-            study_uid=job.study_uid,
-            description=job.description,
-            state=job.state,
-            reason=job.reason,
-            attempts=job.attempts,
-            revision=job.revision,
-            created=job.created,
-            updated=job.updated,
-            result_uids=list(job.result_uids),
-            parts=dict(job.parts),
-        )
-
-
-class JobHistory(JobSummary):
-    """A job with every step that it took."""
-
-    history: list[Step]
 
 
 class Size(BaseModel):
@@ -121,18 +35,6 @@ class Size(BaseModel):
         """Return the measurement as the API says it."""
         unit = UNITS[measurement.quantity]
         return cls(quantity=measurement.quantity, value=measurement.value, unit=unit, lines=list(measurement.lines))
-
-
-class Person(BaseModel):
-    """A radiologist."""
-
-    name: str
-    organization: str
-
-    @classmethod
-    def of(cls, observer: Observer) -> Person:
-        """Return the person as the API says it."""
-        return cls(name=observer.name, organization=observer.organization)
 
 
 class Decided(BaseModel):
@@ -192,7 +94,10 @@ class Statement(BaseModel):
     """One sentence of the report and its places."""
 
     number: int = Field(description="What the sentence is called in the report and all its later versions.")
-    name: str
+    name: str = Field(description="The term; empty where none fits.")
+    kind: Kind | Literal[""] = Field(description="Of the term; empty where there is none.")
+    colour: str = Field(description="`#rrggbb`, of the term; what the segments recommend.")
+    urgency: Urgency = Field(description="Of the term, where it is present or possible; a sentence without a term is routine.")
     sentence: str
     presence: Presence
     side: Side | None
@@ -204,9 +109,14 @@ class Statement(BaseModel):
     @classmethod
     def of(cls, finding: Finding, study: Study) -> Statement:
         """Return the finding as the API says it."""
+        term = TERMS.get(finding.name)
+        red, green, blue = term.colour if term else COLOUR_WITHOUT_TERM
         return cls(
             number=finding.number,
             name=finding.name,
+            kind=term.kind if term else "",
+            colour=f"#{red:02x}{green:02x}{blue:02x}",
+            urgency=term.urgency if term else Urgency.ROUTINE,
             sentence=finding.sentence,
             presence=finding.presence,
             side=finding.side,
@@ -223,6 +133,11 @@ class Model(BaseModel):
     name: str
     version: str
     weights_hash: str
+
+    @classmethod
+    def of(cls, model: ModelIdentity) -> Model:
+        """Return the model as the API says it."""
+        return cls(name=model.name, version=model.version, weights_hash=model.weights_hash)
 
 
 class ReportBody(BaseModel):
@@ -259,9 +174,28 @@ class ReportBody(BaseModel):
             withheld=list(report.withheld),
             failures=list(report.failures),
             rejected=[Rejected.of(rejection) for rejection in rejections],
-            model=Model(name=report.model.name, version=report.model.version, weights_hash=report.model.weights_hash),
+            model=Model.of(report.model),
             started=report.started,
         )
+
+
+class Look(BaseModel):
+    """One step by which the model came to its report."""
+
+    words: str
+    series_uid: str
+    instance_uid: str | None = Field(description="The image in the middle of the place; none where the step is about the whole series.")
+    start: tuple[int, int, int] | None = Field(description="First slice, row and column.")
+    stop: tuple[int, int, int] | None = Field(description="Slice, row and column after the last.")
+
+    @classmethod
+    def of(cls, step: Step, study: Study) -> Look:
+        """Return the step as the API says it. ``StudyError`` where its place is not in the study."""
+        if step.box is None:
+            return cls(words=step.words, series_uid=step.series_uid, instance_uid=None, start=None, stop=None)
+        region = Region(step.series_uid, step.box)
+        uid = study.find_series(region.series_uid).frames[region.key_slice].uid
+        return cls(words=step.words, series_uid=step.series_uid, instance_uid=uid, start=step.box.start, stop=step.box.stop)
 
 
 class StudyReport(BaseModel):
@@ -271,5 +205,7 @@ class StudyReport(BaseModel):
     notice: str = NOTICE
     state: JobState | None = Field(description="State of the newest job; none where this installation never had one.")
     reason: str = Field(description="Why the job is in that state.")
+    progress: Progress | None = Field(None, description="How far the work is; none where no worker is at it.")
     report: ReportBody | None
+    thinking: list[Look] = Field([], description="How the model came to it, step by step; empty where another installation read it.")
     taken_back: Rejected | None = Field(None, description="Where no report is in force: by whom, when and why the last one was taken back.")

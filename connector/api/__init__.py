@@ -1,0 +1,73 @@
+"""The HTTP API, and the one origin that it shares with the viewer.
+
+Every path is below ``/api/v1``; errors are problem documents (RFC 9457). What a radiologist decides is stored in the archive, the
+work is in the ledger; nothing else is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from connector.api import decisions, health, jobs, questions, reports, states
+from connector.api.problems import problem
+from connector.ledger import Ledger
+from connector.pacs import Pacs
+from connector.queue import Queue
+from connector.schemas.problems import Problem
+from connector.schemas.reports import NOTICE
+from connector.viewer import archive_window, mount_viewer
+from radiology.errors import SightlineError
+from radiology.settings import Settings
+
+VERSION = "1"
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application: the API, the window to the archive, and the viewer where its folder is set.
+
+    Raises:
+        LedgerError: the ledger cannot be opened.
+        QueueError: the queue's folders cannot be made.
+        FileNotFoundError: the viewer's or the extension's folder is set and does not exist.
+    """
+    ledger, pacs, queue = Ledger.open(settings), Pacs.connect(settings.pacs), Queue(settings)
+
+    @asynccontextmanager
+    async def closing(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        ledger.close()
+
+    prefix = f"/api/v{VERSION}"
+    app = FastAPI(
+        title="Sightline",
+        version=VERSION,
+        description=NOTICE,
+        openapi_url=f"{prefix}/openapi.json",
+        docs_url=None,  # FastAPI's pages load their scripts from another host
+        redoc_url=None,
+        lifespan=closing,
+        separate_input_output_schemas=False,
+        responses={"default": {"model": Problem, "content": {"application/problem+json": {}}}},
+    )
+    # A page of another host that resolves its name to this address must not read patients' data (DNS rebinding).
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*settings.api.hosts, settings.api.host])
+    for kind in (StarletteHTTPException, RequestValidationError, SightlineError):
+        app.add_exception_handler(kind, problem)
+    for router in (
+        jobs.routes(ledger),
+        states.routes(ledger, pacs),
+        reports.routes(ledger, pacs),
+        decisions.routes(ledger, pacs, settings.results),
+        questions.routes(ledger, pacs, queue),
+        health.routes(settings, ledger, queue),
+    ):
+        app.include_router(router, prefix=prefix)
+    app.include_router(archive_window(settings.pacs))
+    mount_viewer(app, settings.api)
+    return app

@@ -1,0 +1,36 @@
+"""Every error of the API as a problem document (RFC 9457)."""
+
+from __future__ import annotations
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException as StarletteHTTPException
+
+from connector.schemas.problems import Problem
+from radiology.errors import LedgerError, PacsError, PacsUnreachable, QueueError, VerdictError
+
+
+def problem(request: Request, error: Exception) -> Response:
+    """Return the problem that an error is. What was typed is not repeated in it."""
+    match error:
+        case StarletteHTTPException():
+            status, detail = error.status_code, str(error.detail)
+        case RequestValidationError():
+            status, detail = 422, "; ".join(f"{_where(fault['loc'])}: {fault['msg']}" for fault in error.errors()) + "."
+        case VerdictError():
+            status, detail = 422, str(error)
+        case PacsUnreachable():
+            status, detail = 503, str(error)
+        case PacsError():
+            status, detail = 502, str(error)
+        case LedgerError() | QueueError():
+            status, detail = 503, str(error)
+        case _:
+            status, detail = 500, str(error)
+    return JSONResponse(Problem.of(status, detail).model_dump(), status, media_type="application/problem+json")
+
+
+def _where(place: tuple[str | int, ...]) -> str:
+    """``places.0.mask`` rather than ``mask``, but without where the request has it."""
+    return ".".join(str(step) for step in place[1:]) or str(place[-1])
