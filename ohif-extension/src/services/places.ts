@@ -4,26 +4,11 @@ import type { components } from '../types';
 
 export type Place = components['schemas']['Place'];
 
-/** A place as the API takes it. `tracking_uid` alone keeps that place of the finding as it is. */
-export interface PlaceIn {
-  tracking_uid: string | null;
-  series_uid: string;
-  /** First slice, row and column; zero-based array indices. */
-  start: [number, number, number];
-  /** Slice, row and column after the last. */
-  stop: [number, number, number];
-  /** Base64 of the box's pixels as bits, first pixel highest, in the order (slice, row, column); null for a box only. */
-  mask: string | null;
-}
+/** A place as the API takes it: `tracking_uid` alone keeps that place of the finding as it is. */
+export type PlaceIn = components['schemas']['PlaceIn'];
 
 /** A place that is drawn but not kept yet: what the assistant answered. */
-export interface Drawn {
-  series_uid: string;
-  instance_uid: string;
-  start: [number, number, number];
-  stop: [number, number, number];
-  mask: string | null;
-}
+export type Drawn = Omit<components['schemas']['Drawn'], 'score'>;
 
 export interface PointOnSlice {
   series_uid: string;
@@ -65,6 +50,8 @@ export interface Places {
   /** The next click (point, minus) or drag (box) on an image; null where Escape was pressed instead. */
   pick(kind: 'point' | 'minus'): Promise<PointOnSlice | null>;
   pick(kind: 'box'): Promise<BoxOnSlice | null>;
+  /** A series in words ("CT thorax") and how many slices it has; null where the viewer does not know it. */
+  describe(seriesUid: string): { words: string; slices: number } | null;
   /** What the active viewport shows. */
   here(): { series_uid: string; slice: number } | null;
   /** The newest prior of the same modality beside the images, or away again; returns whether there was one to show. */
