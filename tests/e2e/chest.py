@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
+from pydicom.uid import generate_uid
 
 from radiology.finding import Finding, Presence, Region, Side
 from radiology.image import Volume
@@ -94,6 +96,19 @@ def radiograph_report(study: Study) -> Report:
         Finding("pneumothorax", "No pneumothorax.", Presence.ABSENT, confidence=0.8),
         impression="A nodule in the right upper lung.",
     )
+
+
+def as_new_study(images: Sequence[FileDataset], patient_id: str | None = None) -> list[FileDataset]:
+    """The same images with UIDs of their own, of a patient of their own unless one is given."""
+    new: dict[str, str] = {}
+    patient_id = patient_id or generate_uid(prefix=None)[-16:]
+    for image in images:
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "FrameOfReferenceUID"):
+            if keyword in image:
+                setattr(image, keyword, new.setdefault(str(image[keyword].value), generate_uid(prefix=None)))
+        image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
+        image.PatientID = patient_id
+    return list(images)
 
 
 def _report(study: Study, *findings: Finding, impression: str, withheld: tuple[str, ...] = (), started: datetime = STARTED) -> Report:

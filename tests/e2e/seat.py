@@ -1,0 +1,133 @@
+"""A radiologist's seat: one browser window with the viewer, and what can be seen and done in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from playwright.sync_api import Locator, Page
+from scipy import ndimage
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+SCREENSHOTS = ROOT / "build" / "screenshots"
+
+NODULE = (255, 221, 51)
+"""The colour of radiology.terms for a nodule."""
+
+
+class Seat:
+    """One window. ``errors`` are the page's own, ``requests`` what it asked of whom."""
+
+    def __init__(self, page: Page, origin: str) -> None:
+        self.page = page
+        self.errors: list[str] = []
+        self.requests: list[tuple[str, str]] = []
+        self._origin = origin
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: self.requests.append((request.method, request.url)))
+        page.add_init_script(path=HERE / "seen.js")
+
+    def open(self, study_uid: str) -> None:
+        """Open a study and wait until its image is drawn and the panel has an answer."""
+        self.page.goto(f"{self._origin}/viewer?StudyInstanceUIDs={study_uid}", wait_until="commit")
+        self.panel.wait_for()
+        self.page.wait_for_function("window.seen.isDrawn()")
+        self.panel.get_by_text("Asking for").wait_for(state="detached")
+
+    @property
+    def panel(self) -> Locator:
+        """The report beside the images."""
+        return self.page.locator(".sightline")
+
+    def sentence(self, words: str) -> Locator:
+        """The button of a finding, by its sentence."""
+        return self.panel.get_by_role("button").filter(has_text=words).first
+
+    def await_boxes(self, labels: Sequence[str]) -> None:
+        """Wait until the boxes on the images are those of these sentences, and no others."""
+        self._await_equal("window.seen.boxes().map(each => each.label).sort()", sorted(labels))
+
+    def await_segments(self, labels: Sequence[str]) -> None:
+        """Wait until the masks on the images are these, and no others."""
+        self._await_equal("window.seen.segments().flat().sort()", sorted(labels))
+
+    def await_instance(self, instance_uid: str) -> None:
+        """Wait until the active viewport shows this image."""
+        self._await_equal("window.seen.instance()", instance_uid)
+
+    def _await_equal(self, expression: str, expected: object) -> None:
+        try:
+            self.page.wait_for_function(f"expected => JSON.stringify({expression}) === JSON.stringify(expected)", arg=expected)
+        except Exception as error:
+            raise AssertionError(f"{expression} stayed {self.page.evaluate(expression)}; expected: {expected}") from error
+
+    def seen(self, expression: str, *arguments: float) -> Any:
+        """What seen.js tells, by the name of one of its functions."""
+        return self.page.evaluate(f"given => window.seen.{expression}(...given)", list(arguments))
+
+    @property
+    def instance_uid(self) -> str | None:
+        """The image in the active viewport."""
+        uid: str | None = self.seen("instance")
+        return uid
+
+    def point(self, row: float, column: float) -> tuple[float, float]:
+        """Where on the page a pixel of the image is drawn: x, y."""
+        x, y = self.seen("point", row, column)
+        return x, y
+
+    def picture(self, name: str) -> Picture:
+        """Wait until nothing moves, and keep what is seen as build/screenshots/NAME.png."""
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        before, now = b"", self.page.screenshot()
+        for _ in range(40):
+            if before == now:
+                break
+            self.page.wait_for_timeout(300)
+            before, now = now, self.page.screenshot()
+        (SCREENSHOTS / f"{name}.png").write_bytes(now)
+        corners = [self.seen("at", x, y) for x, y in ((0, 0), (1, 0), (0, 1))]
+        return Picture(SCREENSHOTS / f"{name}.png", tuple(self.seen("area")), np.asarray(corners))
+
+    def assert_undisturbed(self) -> None:
+        """No error, no question, and nothing asked of another host."""
+        assert self.errors == []
+        assert self.seen("dialogs") == []
+        assert {url.split("/")[2].split(":")[0] for _, url in self.requests if url.startswith("http")} == {"127.0.0.1"}
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A screenshot, where the viewport is on it, and the (row, column) of the image at the viewport's corner and one pixel beside."""
+
+    path: Path
+    area: tuple[float, ...]
+    corners: NDArray[np.float64]
+
+    @cached_property
+    def _pixels(self) -> NDArray[np.int64]:
+        with Image.open(self.path) as picture:
+            return np.asarray(picture.convert("RGB").crop(tuple(map(int, self.area))).convert("HSV"), int)  # type: ignore[arg-type]
+
+    def _hued(self, colour: tuple[int, int, int]) -> NDArray[np.bool_]:
+        hue = Image.new("RGB", (1, 1), colour).convert("HSV").getpixel((0, 0))[0]  # type: ignore[index]
+        return np.asarray((np.abs(self._pixels[..., 0] - hue) < 8) & (self._pixels[..., 1] > 60) & (self._pixels[..., 2] > 80))
+
+    def coloured(self, colour: tuple[int, int, int]) -> int:
+        """Number of the viewport's pixels that have the hue of a display colour."""
+        return int(self._hued(colour).sum())
+
+    def filled(self, colour: tuple[int, int, int]) -> list[float]:
+        """First row, first column, last row and last column of the image that a colour fills; lines and letters are not filled."""
+        y, x = np.nonzero(ndimage.binary_opening(self._hued(colour), np.ones((7, 7), bool)))
+        origin, right, down = self.corners
+        places = origin + np.outer(x + 0.5, right - origin) + np.outer(y + 0.5, down - origin)
+        return [*places.min(axis=0), *places.max(axis=0)]
