@@ -95,6 +95,7 @@ class SegmenterConfig(_Sizes):
     ``multimask``: the decoder draws three masks and the one with the best expected IoU is taken, as Citrus-V's code does.
     ``padding_points``: "not a point" embeddings before the [SEG] embedding. Citrus-V's code gives SAM 2 an empty point, and
     SAM 2 pads points with another one.
+    ``pointable``: it has learned points, boxes and masks to correct too, as SAM 2 has before Citrus-V prompts it with [SEG] states.
     """
 
     embedding_size: Size
@@ -107,6 +108,7 @@ class SegmenterConfig(_Sizes):
     decoder_intermediate_size: Size
     multimask: bool = False
     padding_points: Size = 1
+    pointable: bool = False
     memory: MemoryConfig | None = None
 
     @model_validator(mode="after")
@@ -252,6 +254,7 @@ EIGHT_B = ModelConfig(
         decoder_intermediate_size=2048,
         multimask=True,
         padding_points=2,
+        pointable=True,
         memory=MemoryConfig(layers=4, intermediate_size=2048, masks=7, pointers=16, sam2_1=False),
     ),
 )

@@ -15,10 +15,8 @@ from torch.nn import functional
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoPositionEmbeddingSine, get_1d_sine_pe
 
 from ai_engine.model.config import MASK_STRIDE, MEMORY_CHANNELS, MemoryConfig
-from ai_engine.model.segmenter import Decoded, Prompts, Segmenter
+from ai_engine.model.segmenter import Decoded, Prompts, Segmenter, sure
 
-_SCALE, _BIAS = 20.0, -10.0
-"""What the memory encoder sees of a mask: -10 where it is not, 10 where it is."""
 _KEY_TIME, _PREVIOUS_TIME = -1, 0
 """Rows of the learned places in time: the last is the key slice's, the first that of one slice before."""
 
@@ -61,8 +59,8 @@ class Track:
         self._before: deque[Memory] = deque(maxlen=max(self._sizes.masks, self._sizes.pointers) - 1)
         self._steps = 0
         key = segmenter.decode(features, prompts, self._image_index)
-        sure = (_whole(key.logits if masks is None else masks - 0.5) > 0).to(key.logits.dtype)
-        self._key = self._remember(features, sure, key.tokens, torch.ones_like(key.presence))
+        known = (_whole(key.logits if masks is None else masks - 0.5) > 0).to(key.logits.dtype)
+        self._key = self._remember(features, known, key.tokens, torch.ones_like(key.presence))
 
     def step(self, features: list[torch.Tensor]) -> Decoded:
         """Draw the masks on the next slice, whose ``features`` are given, and remember them.
@@ -91,7 +89,7 @@ class Track:
     def _remember(self, features: list[torch.Tensor], seen: torch.Tensor, tokens: torch.Tensor, there: torch.Tensor) -> Memory:
         """Keep a slice: ``seen`` [mask, 1, row, column] 0 to 1, ``there`` [mask] 1 for objects that are on it and 0 for others."""
         sam = self._segmenter.sam2_model
-        kept = sam.memory_encoder(self._unmarked(features), seen * _SCALE + _BIAS)[0]
+        kept = sam.memory_encoder(self._unmarked(features), sure(seen))[0]
         if sam.occlusion_spatial_embedding_parameter is not None:
             kept = kept + (1 - there)[:, None, None, None] * sam.occlusion_spatial_embedding_parameter[..., None, None]
         pointers = there[:, None] * sam.object_pointer_proj(tokens) + (1 - there)[:, None] * sam.no_object_pointer

@@ -64,6 +64,11 @@ class Decoded:
     presence: torch.Tensor
 
 
+def sure(masks: torch.Tensor) -> torch.Tensor:
+    """Return masks, 0 to 1, as logits: -10 where they are not, 10 where they are (SAM 2)."""
+    return 20 * masks - 10
+
+
 class Segmenter(nn.Module):
     """``sam2_model`` keeps the names of transformers' ``Sam2Model``, or with a memory of ``Sam2VideoModel``."""
 
