@@ -8,18 +8,24 @@ one job and no job takes a step that :data:`radiology.jobs.TRANSITIONS` does not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
 from connector import tables
+from connector.database import Database, add, put
+from connector.decisions import Decisions
+from connector.questions import Questions
 from radiology.errors import IllegalTransition, LedgerError
-from radiology.jobs import TRANSITIONS, Job, JobState
+from radiology.finding import Box
+from radiology.jobs import TRANSITIONS, Job, JobState, Progress
+from radiology.report import Outcome as ReadingOutcome
+from radiology.report import Standing
 from radiology.settings import LedgerSettings, Settings
+from radiology.thinking import Look
 
 MODEL_IN_USE = "engine.weights_hash"
 """Name under which the worker remembers the weights hash of the model that it reads with."""
@@ -37,12 +43,27 @@ class Transition:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a worker leaves behind: the fields of :class:`radiology.jobs.Job`, and the raw text of an unreadable answer."""
+    """What a worker leaves behind: the fields of :class:`radiology.jobs.Job`, and the raw text of an unreadable answer.
+
+    ``thinking`` are the steps by which the model came to its report, ``standing`` is where the study's report stands now; None
+    leaves it as it was.
+    """
 
     weights_hash: str = ""
     result_uids: tuple[str, ...] = ()
     parts: Mapping[str, float] = field(default_factory=dict)
     raw_answer: str = ""
+    thinking: tuple[Look, ...] = ()
+    standing: Standing | None = None
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """What the ledger knows of one study: its newest job, how far that is while a worker is at it, and where its report stands."""
+
+    job: Job | None = None
+    progress: Progress | None = None
+    standing: Standing | None = None
 
 
 class Ledger:
@@ -54,14 +75,9 @@ class Ledger:
     def __init__(self, url: str, settings: LedgerSettings) -> None:
         """Open the ledger at an SQLAlchemy ``url``, and make its tables where they are missing."""
         self._settings = settings
-        try:
-            self._engine = tables.open_database(url)
-        except (sa.exc.ArgumentError, sa.exc.NoSuchModuleError, OSError) as error:
-            raise LedgerError(f"The ledger's URL or folder cannot be used; correct SIGHTLINE_LEDGER__URL: {error}") from error
-        with self._transaction() as connection:
-            if connection.dialect.name == "postgresql":  # two processes that start together would both try to create
-                connection.execute(sa.text("SELECT pg_advisory_xact_lock(5105)"))
-            tables.TABLES.create_all(connection)
+        self._database = Database(url)
+        self.questions = Questions(self._database, settings)
+        self.decisions = Decisions(self._database, settings)
 
     @classmethod
     def open(cls, settings: Settings) -> Ledger:
@@ -75,11 +91,11 @@ class Ledger:
 
     def close(self) -> None:
         """Give the connections back."""
-        self._engine.dispose()
+        self._database.close()
 
     def check(self) -> None:
         """Return if the ledger answers."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             connection.execute(sa.select(tables.jobs.c.job_id).limit(1))
 
     # What the watcher does ------------------------------------------------------------------------------------------
@@ -91,7 +107,7 @@ class Ledger:
         ``description`` is made of modality, body part and counts, never of free text of the study.
         """
         now = _now()
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             found = connection.execute(
                 sa.update(tables.jobs)
                 .where(tables.jobs.c.study_uid == study_uid, tables.jobs.c.state == JobState.ARRIVING)
@@ -127,7 +143,7 @@ class Ledger:
 
     def withdraw(self, job_id: int) -> None:
         """Remove an ARRIVING job: its images were read before by the same model, so there is no work."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             mine = (
                 sa.select(tables.jobs.c.job_id)
                 .where(tables.jobs.c.job_id == job_id, tables.jobs.c.state == JobState.ARRIVING)
@@ -160,8 +176,8 @@ class Ledger:
         lease = timedelta(seconds=self._settings.lease_seconds)
         overdue = sa.select(tables.jobs).where(tables.jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]), tables.jobs.c.due <= now)
         send = []
-        for row in self._all(overdue.order_by(tables.jobs.c.job_id)):
-            with self._transaction() as connection:
+        for row in self._database.rows(overdue.order_by(tables.jobs.c.job_id)):
+            with self._database.transaction() as connection:
                 fresh = connection.execute(overdue.where(tables.jobs.c.job_id == row.job_id).with_for_update()).first()
                 if fresh is None:
                     continue
@@ -181,14 +197,12 @@ class Ledger:
 
     def remember(self, name: str, value: str) -> None:
         """Keep a value under a name, for example the watcher's cursor."""
-        with self._transaction() as connection:
-            changed = connection.execute(sa.update(tables.memory).where(tables.memory.c.name == name).values(value=value))
-            if changed.rowcount == 0:
-                connection.execute(sa.insert(tables.memory).values(name=name, value=value))
+        with self._database.transaction() as connection:
+            put(connection, tables.memory, {"name": name}, {"value": value})
 
     def recall(self, name: str) -> str:
         """Return the value under a name; empty where nothing was remembered."""
-        rows = self._all(sa.select(tables.memory.c.value).where(tables.memory.c.name == name))
+        rows = self._database.rows(sa.select(tables.memory.c.value).where(tables.memory.c.name == name))
         return str(rows[0].value) if rows else ""
 
     # What the listener does -----------------------------------------------------------------------------------------
@@ -196,25 +210,23 @@ class Ledger:
     def association_open(self, association: str, study_uid: str, calling_ae: str) -> None:
         """Note that an association is sending a study now; called again as a sign of life."""
         key = {"association": association, "study_uid": study_uid}
-        with self._transaction() as connection:
-            known = sa.update(tables.associations).where(*(tables.associations.c[name] == value for name, value in key.items()))
-            if connection.execute(known.values(last_seen=_now())).rowcount == 0:
-                connection.execute(sa.insert(tables.associations).values(**key, calling_ae=calling_ae, last_seen=_now()))
+        with self._database.transaction() as connection:
+            put(connection, tables.associations, key, {"calling_ae": calling_ae, "last_seen": _now()})
 
     def association_closed(self, association: str) -> None:
         """Forget an association: it was released or aborted."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             connection.execute(sa.delete(tables.associations).where(tables.associations.c.association == association))
 
     def forget_associations(self) -> None:
         """Forget them all: the listener has just started, so none is open."""
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             connection.execute(sa.delete(tables.associations))
 
     def open_associations(self, study_uid: str, since: datetime) -> list[str]:
         """Return the calling AE titles of the associations that sent this study and gave a sign of life since then."""
         where = (tables.associations.c.study_uid == study_uid, tables.associations.c.last_seen >= since)
-        return [row.calling_ae for row in self._all(sa.select(tables.associations.c.calling_ae).where(*where))]
+        return [row.calling_ae for row in self._database.rows(sa.select(tables.associations.c.calling_ae).where(*where))]
 
     # What the worker does -------------------------------------------------------------------------------------------
 
@@ -235,10 +247,20 @@ class Ledger:
 
     def renew(self, job_id: int, worker: str) -> None:
         """Prolong the lease. Raises :class:`IllegalTransition` where the job was given to another worker."""
-        with self._transaction() as connection:
-            held = (tables.jobs.c.job_id == job_id, tables.jobs.c.state == JobState.RUNNING, tables.jobs.c.worker == worker)
-            if connection.execute(sa.update(tables.jobs).where(*held).values(due=self._lease_end())).rowcount == 0:
+        with self._database.transaction() as connection:
+            if connection.execute(sa.update(tables.jobs).where(*_held(job_id, worker)).values(due=self._lease_end())).rowcount == 0:
                 raise IllegalTransition(f"Worker {worker} no longer holds job {job_id}.")
+
+    def progress(self, job_id: int, worker: str, share: float, doing: str) -> None:
+        """Note how far the work is: ``share`` from 0 to 1, ``doing`` for example ``Slice 3 of 8``; nothing of the patient.
+
+        Raises :class:`IllegalTransition` where the job was given to another worker.
+        """
+        held = sa.select(tables.jobs.c.job_id).where(*_held(job_id, worker))
+        with self._database.transaction() as connection:
+            if connection.execute(held).first() is None:
+                raise IllegalTransition(f"Worker {worker} no longer holds job {job_id}.")
+            put(connection, tables.progress, {"job_id": job_id}, {"share": share, "doing": doing, "time": _now()})
 
     def requeue(self, job_id: int, worker: str, reason: str) -> Job:
         """RUNNING -> QUEUED after a pause that doubles with each attempt, or FAILED after ``maximum_attempts``."""
@@ -250,7 +272,7 @@ class Ledger:
 
     def finish(self, job_id: int, worker: str, state: JobState, reason: str, outcome: Outcome) -> Job:
         """RUNNING -> DONE, FAILED or REFUSED, with what the worker leaves behind."""
-        return self._step(
+        job = self._step(
             job_id,
             JobState.RUNNING,
             state,
@@ -261,13 +283,19 @@ class Ledger:
             parts=dict(outcome.parts),
             raw_answer=outcome.raw_answer,
         )
+        with self._database.transaction() as connection:
+            if outcome.thinking:
+                put(connection, tables.thinking, {"job_id": job_id}, {"steps": [asdict(look) for look in outcome.thinking]})
+            if outcome.standing:
+                put(connection, tables.standings, {"study_uid": job.study_uid}, asdict(outcome.standing))
+        return job
 
     # What people ask ------------------------------------------------------------------------------------------------
 
     def jobs(self, state: JobState | None = None, limit: int = 200) -> list[Job]:
         """Return jobs, newest first."""
         chosen = sa.select(tables.jobs).order_by(tables.jobs.c.job_id.desc()).limit(limit)
-        return [_job(row) for row in self._all(chosen.where(tables.jobs.c.state == state) if state else chosen)]
+        return [_job(row) for row in self._database.rows(chosen.where(tables.jobs.c.state == state) if state else chosen)]
 
     def job(self, job_id: int) -> Job | None:
         """Return one job."""
@@ -277,16 +305,49 @@ class Ledger:
         """Return the study's job with the highest revision."""
         return self._first(sa.select(tables.jobs).where(tables.jobs.c.study_uid == study_uid).order_by(tables.jobs.c.revision.desc()))
 
+    def records(self, study_uids: Sequence[str]) -> dict[str, StudyRecord]:
+        """Return what is known of each of these studies."""
+        jobs, progress, standings = tables.jobs.c, tables.progress.c, tables.standings.c
+        newest = sa.select(sa.func.max(jobs.job_id)).where(jobs.study_uid.in_(study_uids)).group_by(jobs.study_uid)
+        at_work = sa.and_(progress.job_id == jobs.job_id, jobs.state == JobState.RUNNING, progress.time >= jobs.updated)
+        worked = sa.select(tables.jobs, progress.share, progress.doing).outerjoin(tables.progress, at_work).where(jobs.job_id.in_(newest))
+        known = {uid: StudyRecord() for uid in study_uids}
+        for row in self._database.rows(worked):
+            known[row.study_uid] = StudyRecord(_job(row), None if row.share is None else Progress(row.share, row.doing))
+        for row in self._database.rows(sa.select(tables.standings).where(standings.study_uid.in_(study_uids))):
+            known[row.study_uid] = replace(known[row.study_uid], standing=_standing(row))
+        return known
+
+    def thinking(self, study_uid: str, weights_hash: str) -> tuple[Look, ...]:
+        """Return the steps by which a model came to its newest report on a study; none where they are not known here."""
+        jobs = tables.jobs.c
+        mine = sa.select(tables.thinking.c.steps).join(tables.jobs).where(jobs.study_uid == study_uid, jobs.weights_hash == weights_hash)
+        rows = self._database.rows(mine.order_by(jobs.job_id.desc()).limit(1))
+        return tuple(_look(step) for row in rows for step in row.steps)
+
+    def stand(self, study_uid: str, standing: Standing | None) -> None:
+        """Note where the report of a study stands; None where it has none any more."""
+        with self._database.transaction() as connection:
+            if standing is None:
+                connection.execute(sa.delete(tables.standings).where(tables.standings.c.study_uid == study_uid))
+            else:
+                put(connection, tables.standings, {"study_uid": study_uid}, asdict(standing))
+
+    def learn(self, study_uid: str, standing: Standing) -> None:
+        """Note where the report of a study stands if nothing was known of it: a report that another installation made."""
+        with self._database.transaction() as connection:
+            add(connection, tables.standings, {"study_uid": study_uid, **asdict(standing)})
+
     def history(self, job_id: int) -> list[Transition]:
         """Return every transition of a job, oldest first."""
-        rows = self._all(
+        rows = self._database.rows(
             sa.select(tables.transitions).where(tables.transitions.c.job_id == job_id).order_by(tables.transitions.c.transition_id)
         )
         return [Transition(JobState(r.source) if r.source else None, JobState(r.target), r.reason, r.time) for r in rows]
 
     def raw_answer(self, job_id: int) -> str:
         """Return the model's text that could not be read; empty where there is none."""
-        rows = self._all(sa.select(tables.jobs.c.raw_answer).where(tables.jobs.c.job_id == job_id))
+        rows = self._database.rows(sa.select(tables.jobs.c.raw_answer).where(tables.jobs.c.job_id == job_id))
         return str(rows[0].raw_answer) if rows else ""
 
     def retry(self, study_uid: str) -> Job:
@@ -315,7 +376,7 @@ class Ledger:
         where = [tables.jobs.c.job_id == job_id, tables.jobs.c.state == source]
         if held_by is not None:
             where.append(tables.jobs.c.worker == held_by)
-        with self._transaction() as connection:
+        with self._database.transaction() as connection:
             changed = sa.update(tables.jobs).where(*where).values(state=target, reason=reason, updated=now, **values).returning(tables.jobs)
             row = connection.execute(changed).first()
             if row is None:
@@ -331,22 +392,8 @@ class Ledger:
         return _now() + timedelta(seconds=self._settings.lease_seconds)
 
     def _first(self, query: sa.Select[Any]) -> Job | None:
-        rows = self._all(query.limit(1))
+        rows = self._database.rows(query.limit(1))
         return _job(rows[0]) if rows else None
-
-    def _all(self, query: sa.Select[Any]) -> list[sa.Row[Any]]:
-        with self._transaction() as connection:
-            return list(connection.execute(query))
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
-        try:
-            with self._engine.begin() as connection:
-                yield connection
-        except sa.exc.SQLAlchemyError as error:
-            cause = str(getattr(error, "orig", None) or error).splitlines()[0]
-            place = self._engine.url.render_as_string(hide_password=True)
-            raise LedgerError(f"The ledger {place} cannot be used; look at its disk and its database server: {cause}") from error
 
 
 def _job(row: sa.Row[Any]) -> Job:
@@ -366,6 +413,19 @@ def _job(row: sa.Row[Any]) -> Job:
         result_uids=tuple(values["result_uids"]),
         parts=values["parts"],
     )
+
+
+def _held(job_id: int, worker: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return tables.jobs.c.job_id == job_id, tables.jobs.c.state == JobState.RUNNING, tables.jobs.c.worker == worker
+
+
+def _standing(row: sa.Row[Any]) -> Standing:
+    return Standing(ReadingOutcome(row.outcome), row.findings, row.is_signed, row.document_uid, row.version)
+
+
+def _look(step: dict[str, Any]) -> Look:
+    box = step["box"]
+    return Look(step["words"], step["series_uid"], Box(tuple(box["start"]), tuple(box["stop"])) if box else None)
 
 
 def _now() -> datetime:

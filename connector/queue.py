@@ -1,19 +1,22 @@
-"""The queue: job ids on their way to a worker, by the name of the message (Celery).
+"""The queue: ids of jobs and questions on their way to a worker, by the name of the message (Celery).
 
-It may lose or repeat a message; the ledger knows the work, and its sweep has lost ones sent again. The default broker is
+It may lose or repeat a message; the ledger knows the work, and its sweep has lost ones sent again. Questions wait in a line of
+their own, from which a worker takes in turn: nobody waits for an answer behind all studies of the night. The default broker is
 folders on disk, for one machine without a server; Redis (or any broker that Celery speaks to) is a setting.
 """
 
 from __future__ import annotations
 
 from celery import Celery
+from kombu import Exchange
+from kombu import Queue as Line
 from kombu.exceptions import OperationalError
 
 from radiology.errors import QueueError
-from radiology.jobs import READ_STUDY
+from radiology.jobs import ANSWER_QUESTION, READ_STUDY
 from radiology.settings import Settings
 
-_QUEUE = "sightline"
+_STUDIES, _QUESTIONS = "sightline", "sightline.questions"
 
 
 def celery_app(settings: Settings) -> Celery:
@@ -21,7 +24,10 @@ def celery_app(settings: Settings) -> Celery:
     on_disk = settings.queue.broker_url.startswith("filesystem:")
     app = Celery("sightline", broker="filesystem://localhost/" if on_disk else settings.queue.broker_url)
     app.conf.update(
-        task_default_queue=_QUEUE,
+        # Each with its own exchange: lines that share the default one would all be given every message.
+        task_queues=[Line(name, Exchange(name), routing_key=name) for name in (_QUESTIONS, _STUDIES)],
+        task_default_queue=_STUDIES,
+        task_routes={ANSWER_QUESTION: {"queue": _QUESTIONS}},
         task_acks_late=True,
         task_reject_on_worker_lost=False,  # the ledger's lease decides what becomes of a dead worker's job
         task_ignore_result=True,
@@ -60,10 +66,13 @@ class Queue:
             raise QueueError(f"The queue's folder cannot be made: {error}") from error
         self._broker = self._app.connection_for_write().as_uri()
 
-    def send(self, job_id: int) -> None:
-        """Ask a worker to take a job. Raises :class:`QueueError` where the broker does not take the message."""
+    def send(self, number: int, message: str = READ_STUDY) -> None:
+        """Ask a worker to take a job or, with ``ANSWER_QUESTION``, a question.
+
+        Raises :class:`QueueError` where the broker does not take the message.
+        """
         try:
-            self._app.send_task(READ_STUDY, args=(job_id,))
+            self._app.send_task(message, args=(number,))
         except (OperationalError, OSError) as error:
             raise QueueError(
                 f"The queue {self._broker} takes no messages; see that its server runs and its disk has space: {error}"

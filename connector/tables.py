@@ -1,10 +1,8 @@
-"""The ledger's tables, the same on SQLite and PostgreSQL, and how their database is opened."""
+"""The ledger's tables, the same on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -68,26 +66,56 @@ associations = sa.Table(
     sa.Column("calling_ae", sa.String(16), nullable=False),
     sa.Column("last_seen", _Time, nullable=False),
 )
-
-
-def open_database(url: str) -> sa.Engine:
-    """Return the engine for an SQLAlchemy URL; makes the folder of an SQLite file. Nothing is connected yet."""
-    place = sa.make_url(url)
-    if place.get_backend_name() != "sqlite":
-        return sa.create_engine(place, pool_pre_ping=True)
-    if place.database:
-        Path(place.database).parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(place, connect_args={"timeout": 30})
-
-    @sa.event.listens_for(engine, "connect")
-    def _tune(connection: Any, record: Any) -> None:
-        connection.isolation_level = None  # this driver would begin transactions by itself, and too late
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        # Taken at once: a transaction that reads first and writes later fails with "database is locked" instead of waiting.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-
-    return engine
+progress = sa.Table(
+    "progress",
+    TABLES,
+    sa.Column("job_id", sa.ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("share", sa.Float, nullable=False),
+    sa.Column("doing", sa.Text, nullable=False),
+    sa.Column("time", _Time, nullable=False, comment="Older than the job's last step: of an earlier attempt."),
+)
+thinking = sa.Table(
+    "thinking",
+    TABLES,
+    sa.Column("job_id", sa.ForeignKey("jobs.job_id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("steps", sa.JSON, nullable=False),
+)
+standings = sa.Table(
+    "standings",
+    TABLES,
+    sa.Column("study_uid", sa.String(64), primary_key=True),
+    sa.Column("outcome", sa.String(16), nullable=False),
+    sa.Column("findings", sa.Integer, nullable=False),
+    sa.Column("is_signed", sa.Boolean, nullable=False),
+    sa.Column("document_uid", sa.String(64), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+)
+decisions = sa.Table(
+    "decisions",
+    TABLES,
+    sa.Column("document_uid", sa.String(64), primary_key=True, comment="The findings that were decided about: one decision each."),
+    sa.Column("study_uid", sa.String(64), nullable=False, index=True),
+    sa.Column("person", sa.JSON, nullable=False),
+    sa.Column("moment", _Time, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("request", sa.JSON(none_as_null=True), comment="What was asked, until its results are in the archive; then nothing."),
+    sa.Column("result_uids", sa.JSON, nullable=False),
+    sa.Column("due", _Time, comment="When whoever stores its results is taken for dead; none where nobody does."),
+    sa.Column("is_stored", sa.Boolean, nullable=False),
+)
+questions = sa.Table(
+    "questions",
+    TABLES,
+    sa.Column("question_id", sa.Integer, primary_key=True),
+    sa.Column("study_uid", sa.String(64), nullable=False, index=True),
+    sa.Column("person", sa.JSON, nullable=False),
+    sa.Column("prompt", sa.JSON, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("answer", sa.JSON(none_as_null=True)),
+    sa.Column("created", _Time, nullable=False),
+    sa.Column("updated", _Time, nullable=False),
+    sa.Column("due", _Time, comment="QUEUED: when its message is sent again. RUNNING: when the worker's lease ends."),
+    sa.Column("worker", sa.Text, nullable=False, default=""),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+)

@@ -21,7 +21,7 @@ from connector.pacs import Pacs
 from connector.queue import Queue
 from connector.routing import route
 from radiology.errors import IllegalTransition, LedgerError, PacsError, PacsRefused, QueueError, StudyError
-from radiology.jobs import Job, JobState
+from radiology.jobs import ANSWER_QUESTION, READ_STUDY, Job, JobState
 from radiology.settings import Settings
 from radiology.study import digest
 
@@ -68,6 +68,9 @@ class Watcher:
             for job_id in self._ledger.sweep(now):
                 _log.info("message sent again", job_id=job_id)
                 self._send(job_id)
+            for question_id in self._ledger.questions.sweep(now):
+                _log.info("message sent again", question_id=question_id)
+                self._send(question_id, ANSWER_QUESTION)
         self._read_changes(now)
         for study_uid, visit in list(self._visits.items()):
             try:
@@ -135,12 +138,12 @@ class Watcher:
         _log.info("queued", study_uid=job.study_uid, job_id=job.job_id, reason=reason)
         self._send(job.job_id)
 
-    def _send(self, job_id: int) -> None:
-        """Send a job's message; where the queue is down, a later sweep sends it."""
+    def _send(self, number: int, message: str = READ_STUDY) -> None:
+        """Send the message of a job or a question; where the queue is down, a later sweep sends it."""
         try:
-            self._queue.send(job_id)
+            self._queue.send(number, message)
         except QueueError as error:
-            _log.warning("message not sent", job_id=job_id, reason=str(error))
+            _log.warning("message not sent", message=message, number=number, reason=str(error))
 
     def _describe(self, visit: _Visit, description: str, reason: str) -> None:
         if (description, reason) != (visit.job.description, visit.job.reason):

@@ -43,4 +43,4 @@ def _part(check: Callable[[], object]) -> Part:
         check()
     except (SightlineError, OSError) as error:
         return Part(ok=False, why=str(error))
-    return Part(ok=True)
+    return Part(ok=True, why="")

@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter, HTTPException
 from fastapi.responses import JSONResponse, Response
+from pydicom import Dataset
 
 import dicom_sr
 from connector.ledger import Ledger
 from connector.pacs import Pacs
-from connector.schemas.reports import NOTICE, SIGNED_NOTICE, Rejected, ReportBody, StudyReport
+from connector.schemas.reports import NOTICE, SIGNED_NOTICE, Look, Rejected, ReportBody, StudyReport
 from connector.schemas.text import StudyUid
 from dicom_sr.fhir import to_fhir
+from radiology.study import Study
 
 FHIR_JSON = "application/fhir+json"
+
+
+def tell(study_uid: str, study: Study | None, results: Sequence[Dataset], ledger: Ledger) -> StudyReport:
+    """Return what is known of a study; ``study`` may be missing where there are no ``results``."""
+    record = ledger.records([study_uid])[study_uid]
+    version = dicom_sr.current(results, study) if study else None
+    last = next((past.rejection for past in dicom_sr.history(results, study) if past.rejection), None) if study and not version else None
+    if version and record.standing is None:
+        ledger.learn(study_uid, version.standing)
+    steps = ledger.thinking(study_uid, version.report.model.weights_hash) if version else ()
+    return StudyReport(
+        study_uid=study_uid,
+        notice=SIGNED_NOTICE if version and version.verified_by else NOTICE,
+        state=record.job.state if record.job else None,
+        reason=record.job.reason if record.job else "",
+        progress=record.progress,
+        report=ReportBody.of(version, study) if version and study else None,
+        thinking=[Look.of(step, study) for step in steps] if study else [],
+        taken_back=Rejected.of(last) if last else None,
+    )
 
 
 def routes(ledger: Ledger, pacs: Pacs) -> APIRouter:
@@ -21,21 +45,10 @@ def routes(ledger: Ledger, pacs: Pacs) -> APIRouter:
 
     @router.get("/{study_uid}/report", summary="The report in force of a study, and the state of the work on it")
     def get_report(study_uid: StudyUid) -> StudyReport:
-        job = ledger.latest(study_uid)
         results = pacs.results(study_uid)
-        if job is None and not results:
+        if not results and ledger.latest(study_uid) is None:
             raise HTTPException(404, f"Study {study_uid} was never read here; send it first.")
-        told = StudyReport(study_uid=study_uid, state=job and job.state, reason=job.reason if job else "", report=None)
-        if results:
-            study = pacs.fetch(study_uid)
-            version = dicom_sr.current(results, study)
-            if version:
-                told.report = ReportBody.of(version, study)
-                told.notice = SIGNED_NOTICE if version.verified_by else NOTICE
-            else:
-                last = next((version.rejection for version in dicom_sr.history(results, study) if version.rejection), None)
-                told.taken_back = Rejected.of(last) if last else None
-        return told
+        return tell(study_uid, pacs.fetch(study_uid) if results else None, results, ledger)
 
     @router.get("/{study_uid}/report/history", summary="Every version of every report of a study, the newest first")
     def get_history(study_uid: StudyUid) -> list[ReportBody]:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from connector.schemas.masks import PackedMask
+from connector.masks import PackedMask
 from connector.schemas.person import Person
 from connector.schemas.text import Paragraphs, Sentence, Uid
 from radiology.finding import Presence, Side

@@ -9,7 +9,7 @@ class Part(BaseModel):
     """The condition of one part of the installation; ``why`` is empty where it is well."""
 
     ok: bool
-    why: str = ""
+    why: str
 
 
 class Health(BaseModel):

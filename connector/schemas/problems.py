@@ -13,7 +13,7 @@ from connector.schemas.person import Person
 class Problem(BaseModel):
     """An error (RFC 9457)."""
 
-    type: str = "about:blank"
+    type: str
     title: str
     status: int
     detail: str
@@ -21,7 +21,7 @@ class Problem(BaseModel):
     @classmethod
     def of(cls, status: int, detail: str) -> Problem:
         """Return the problem with the status's own title."""
-        return cls(title=HTTPStatus(status).phrase, status=status, detail=detail)
+        return cls(type="about:blank", title=HTTPStatus(status).phrase, status=status, detail=detail)
 
 
 class Conflict(Problem):

@@ -7,8 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, Field, model_validator
 
+from connector.masks import PackedMask, pack
 from connector.schemas.decisions import Heard
-from connector.schemas.masks import PackedMask, pack
 from connector.schemas.person import Person
 from connector.schemas.reports import Model
 from connector.schemas.text import Uid, Words

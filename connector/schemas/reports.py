@@ -202,10 +202,10 @@ class StudyReport(BaseModel):
     """What is known of a study: its report where one is in force, and the state of the work on it."""
 
     study_uid: str
-    notice: str = NOTICE
+    notice: str = Field(description="What must be said of it wherever it is shown.")
     state: JobState | None = Field(description="State of the newest job; none where this installation never had one.")
     reason: str = Field(description="Why the job is in that state.")
-    progress: Progress | None = Field(None, description="How far the work is; none where no worker is at it.")
+    progress: Progress | None = Field(description="How far the work is; none where no worker is at it.")
     report: ReportBody | None
-    thinking: list[Look] = Field([], description="How the model came to it, step by step; empty where another installation read it.")
-    taken_back: Rejected | None = Field(None, description="Where no report is in force: by whom, when and why the last one was taken back.")
+    thinking: list[Look] = Field(description="How the model came to it, step by step; empty where another installation read it.")
+    taken_back: Rejected | None = Field(description="Where no report is in force: by whom, when and why the last one was taken back.")

@@ -311,10 +311,7 @@ export interface components {
          * @description Somebody else was first; nothing was changed.
          */
         Conflict: {
-            /**
-             * Type
-             * @default about:blank
-             */
+            /** Type */
             type: string;
             /** Title */
             title: string;
@@ -366,7 +363,7 @@ export interface components {
              * @description Whether the whole report is signed; then every sentence must be decided.
              * @default false
              */
-            sign: boolean;
+            sign?: boolean;
             /**
              * Impression
              * @description The summary in the radiologist's words; none makes it from the sentences.
@@ -604,10 +601,7 @@ export interface components {
         Part: {
             /** Ok */
             ok: boolean;
-            /**
-             * Why
-             * @default
-             */
+            /** Why */
             why: string;
         };
         /**
@@ -627,7 +621,7 @@ export interface components {
              * @description What the organization's computers say.
              * @default
              */
-            login: string;
+            login?: string;
         };
         /**
          * Place
@@ -744,10 +738,7 @@ export interface components {
          * @description An error (RFC 9457).
          */
         Problem: {
-            /**
-             * Type
-             * @default about:blank
-             */
+            /** Type */
             type: string;
             /** Title */
             title: string;
@@ -808,7 +799,7 @@ export interface components {
              * Words
              * @default
              */
-            words: string;
+            words?: string;
             /** Series Uid */
             series_uid: string;
             /** Slice */
@@ -817,7 +808,7 @@ export interface components {
              * Points
              * @default []
              */
-            points: components["schemas"]["PointIn"][];
+            points?: components["schemas"]["PointIn"][];
             box?: components["schemas"]["BoxIn"] | null;
             /**
              * Follows
@@ -829,7 +820,7 @@ export interface components {
              * @description Whether a mask is followed through a volume.
              * @default true
              */
-            through_slices: boolean;
+            through_slices?: boolean;
         };
         /**
          * QuestionKind
@@ -1082,7 +1073,7 @@ export interface components {
             study_uid: string;
             /**
              * Notice
-             * @default Made by AI. Investigational, not verified by a radiologist, not for diagnosis.
+             * @description What must be said of it wherever it is shown.
              */
             notice: string;
             /** @description State of the newest job; none where this installation never had one. */
@@ -1093,16 +1084,15 @@ export interface components {
              */
             reason: string;
             /** @description How far the work is; none where no worker is at it. */
-            progress?: components["schemas"]["Progress"] | null;
+            progress: components["schemas"]["Progress"] | null;
             report: components["schemas"]["ReportBody"] | null;
             /**
              * Thinking
              * @description How the model came to it, step by step; empty where another installation read it.
-             * @default []
              */
             thinking: components["schemas"]["Look"][];
             /** @description Where no report is in force: by whom, when and why the last one was taken back. */
-            taken_back?: components["schemas"]["Rejected"] | null;
+            taken_back: components["schemas"]["Rejected"] | null;
         };
         /**
          * StudyState

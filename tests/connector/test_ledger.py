@@ -2,48 +2,24 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from zlib import crc32
 
 import pytest
 
-from connector.ledger import MODEL_IN_USE, Ledger, Outcome
+from connector.ledger import MODEL_IN_USE, Ledger, Outcome, StudyRecord
 from radiology.errors import IllegalTransition, LedgerError
-from radiology.jobs import JobState
-from radiology.settings import LedgerSettings, Settings
-from tests.servers import postgres
+from radiology.finding import Box
+from radiology.jobs import JobState, Progress
+from radiology.report import Outcome as Finished
+from radiology.report import Standing
+from radiology.settings import Settings
+from radiology.thinking import Look
+from tests.connector.conftest import LIMITS
 
 LONG_AFTER = datetime.now(UTC) + timedelta(days=365)
-LIMITS = LedgerSettings(lease_seconds=60, maximum_attempts=2, retry_seconds=10)
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    with postgres() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'ledger.sqlite'}"
-    return str(request.getfixturevalue("postgres_url"))
-
-
-@pytest.fixture
-def ledger(url: str) -> Iterator[Ledger]:
-    ledger = Ledger(url, LIMITS)
-    yield ledger
-    ledger.close()
-
-
-@pytest.fixture
-def study(request: pytest.FixtureRequest) -> str:
-    """A study UID of this test's own: the PostgreSQL server is shared."""
-    return f"1.2.{crc32(request.node.name.encode())}"
 
 
 def queued(ledger: Ledger, study: str, inputs: str = "d1") -> int:
@@ -209,6 +185,49 @@ def test_jobs_are_listed_newest_first_and_by_state(ledger: Ledger, study: str) -
     assert older not in [job.job_id for job in ledger.jobs(JobState.RUNNING)]
 
 
+def test_how_far_the_work_is_is_known_until_it_ends_or_begins_again(ledger: Ledger, study: str) -> None:
+    job_id = queued(ledger, study)
+    with pytest.raises(IllegalTransition):
+        ledger.progress(job_id, "worker-1", 0.1, "Fetching")
+    ledger.take(job_id, "worker-1")
+    assert ledger.records([study])[study].progress is None
+    ledger.progress(job_id, "worker-1", 0.1, "Fetching")
+    ledger.progress(job_id, "worker-1", 0.5, "Slice 3 of 6")
+    assert ledger.records([study])[study].progress == Progress(0.5, "Slice 3 of 6")
+    ledger.requeue(job_id, "worker-1", "The archive does not answer.")
+    ledger.take(job_id, "worker-2")
+    assert ledger.records([study])[study].progress is None
+    ledger.progress(job_id, "worker-2", 0.9, "Storing")
+    ledger.finish(job_id, "worker-2", JobState.DONE, "Stored.", Outcome())
+    assert ledger.records([study])[study].progress is None
+
+
+def test_how_the_model_came_to_a_report_stays_with_the_job(ledger: Ledger, study: str) -> None:
+    steps = (Look("The right lung.", "1.2.1", Box((1, 2, 3), (4, 5, 6))), Look("All of it.", "1.2.1"))
+    job_id = queued(ledger, study)
+    ledger.take(job_id, "worker-1")
+    ledger.finish(job_id, "worker-1", JobState.DONE, "Stored.", Outcome("ab", thinking=steps))
+    assert ledger.thinking(study, "ab") == steps
+    assert ledger.thinking(study, "another model") == ledger.thinking("1.2.3.404", "ab") == ()
+
+
+def test_a_list_of_studies_knows_where_each_report_stands(ledger: Ledger, study: str) -> None:
+    first = Standing(Finished.FOUND, 2, False, "2.25.1", 1)
+    job_id = queued(ledger, study)
+    ledger.take(job_id, "worker-1")
+    done = ledger.finish(job_id, "worker-1", JobState.DONE, "Stored.", Outcome(standing=first))
+    other = f"{study}.1"
+    assert ledger.records([study, other]) == {study: StudyRecord(done, None, first), other: StudyRecord()}
+    signed = replace(first, is_signed=True, document_uid="2.25.2", version=2)
+    ledger.stand(study, signed)
+    ledger.learn(study, first)
+    assert ledger.records([study])[study].standing == signed, "what was learned late does not undo what was decided"
+    ledger.stand(study, None)
+    assert ledger.records([study])[study].standing is None
+    late = ledger.arriving(study, "CT, 4 images", "1 late image.")
+    assert ledger.records([study])[study].job == late
+
+
 def test_values_and_jobs_survive_a_restart(url: str, study: str) -> None:
     first = Ledger(url, LIMITS)
     assert first.recall("nothing so far") == ""
@@ -256,7 +275,7 @@ def test_a_full_disk_is_a_ledger_error_and_loses_no_earlier_job(tmp_path: Path) 
     settings = Settings(data_folder=tmp_path)
     ledger = Ledger.open(settings)
     job_id = queued(ledger, "1.2.3")
-    with ledger._transaction() as connection:  # SQLite's own limit on pages: the same error as a full disk
+    with ledger._database.transaction() as connection:  # SQLite's own limit on pages: the same error as a full disk
         connection.exec_driver_sql("PRAGMA max_page_count=1")
     with pytest.raises(LedgerError, match="disk"):
         ledger.arriving("1.2.4", "CT " * 100_000, "Coming.")

@@ -11,7 +11,7 @@ from celery.contrib.testing.worker import start_worker
 
 from connector.queue import Queue, celery_app
 from radiology.errors import QueueError
-from radiology.jobs import READ_STUDY
+from radiology.jobs import ANSWER_QUESTION, READ_STUDY
 from radiology.settings import QueueSettings, Settings
 from tests.orthanc import free_port
 from tests.servers import redis_server
@@ -26,18 +26,24 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Setting
             yield Settings(data_folder=tmp_path, queue=QueueSettings(broker_url=url))
 
 
-@contextmanager
-def listening(app: Celery) -> Iterator[tuple[list[int], Event]]:
-    """A worker in a thread that notes the job ids it is given."""
+def noting(app: Celery, message: str) -> tuple[list[int], Event]:
+    """A task that notes the numbers it is given, and says when 0 came."""
     given: list[int] = []
     last = Event()
 
-    def note(job_id: int) -> None:
-        given.append(job_id)
-        if job_id == 0:
+    def note(number: int) -> None:
+        given.append(number)
+        if number == 0:
             last.set()
 
-    app.task(note, name=READ_STUDY, shared=False)
+    app.task(note, name=message, shared=False)
+    return given, last
+
+
+@contextmanager
+def listening(app: Celery) -> Iterator[tuple[list[int], Event]]:
+    """A worker in a thread that notes the job ids it is given."""
+    given, last = noting(app, READ_STUDY)
     with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=60):
         yield given, last
 
@@ -51,6 +57,20 @@ def test_job_ids_arrive_once_and_in_order_even_if_sent_before_the_worker_starts(
         queue.send(0)
         assert last.wait(60)
     assert given == [7, 8, 0]
+
+
+def test_questions_go_to_who_answers_questions_and_studies_to_who_reads(settings: Settings) -> None:
+    queue, app = Queue(settings), celery_app(settings)
+    asked, answered = noting(app, ANSWER_QUESTION)
+    for number in (1, 2, 3):
+        queue.send(number)
+    queue.send(4, ANSWER_QUESTION)
+    with listening(app) as (given, last):
+        queue.send(0, ANSWER_QUESTION)
+        queue.send(0)
+        assert last.wait(60)
+        assert answered.wait(60)
+    assert (given, asked) == ([1, 2, 3, 0], [4, 0])
 
 
 def test_messages_appear_whole_however_often_a_worker_looks(tmp_path: Path) -> None:

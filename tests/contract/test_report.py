@@ -11,10 +11,16 @@ import json
 from pathlib import Path
 
 import dicom_sr
-from connector.schemas.reports import ReportBody, StudyReport
+from connector.schemas.reports import NOTICE, Look, ReportBody, StudyReport
+from radiology.finding import Box
 from radiology.jobs import JobState
+from radiology.thinking import Look as Step
 from tests.dicom_sr.reports import example_report, example_study
 
+THINKING = (
+    Step("The right lung is looked at first.", "2.25.2000", Box((0, 2, 3), (4, 30, 35))),
+    Step("The whole series once more.", "2.25.2000"),
+)
 FILE = Path(__file__).parent / "report.json"
 
 
@@ -23,7 +29,14 @@ def answer() -> str:
     study = example_study()
     (version,) = dicom_sr.history(dicom_sr.write(study, example_report(study)), study)
     body = StudyReport(
-        study_uid=study.study_uid, state=JobState.DONE, reason="Stored and found by query.", report=ReportBody.of(version, study)
+        study_uid=study.study_uid,
+        notice=NOTICE,
+        state=JobState.DONE,
+        reason="Stored and found by query.",
+        progress=None,
+        report=ReportBody.of(version, study),
+        thinking=[Look.of(step, study) for step in THINKING],
+        taken_back=None,
     )
     return body.model_dump_json(indent=2) + "\n"
 
