@@ -48,6 +48,9 @@ _RESOURCE = re.compile(r"studies(/(?!\.+(/|$))[\w.,-]+)*")
 _JPEG_LS = re.compile(r"image/jls|1\.2\.840\.10008\.1\.2\.4\.8[01]", re.IGNORECASE)
 """Orthanc 1.10 dies when it is asked to transcode to JPEG-LS."""
 
+_IDLE_CONNECTIONS = 3
+"""How many connections in a row may turn out to be closed; where many were idle together, the next one may be, too."""
+
 _PASSED_ON = ("content-type", "content-length", "content-encoding", "etag", "last-modified")
 
 
@@ -149,11 +152,13 @@ def archive_window(settings: PacsSettings) -> APIRouter:
 
 
 async def _ask(client: httpx.AsyncClient, question: httpx.Request) -> httpx.Response:
-    """Send a GET, and again where the archive took it on an idle connection that it was about to close (Orthanc does so after a second)."""
-    try:
-        return await client.send(question, stream=True)
-    except httpx.RemoteProtocolError:
-        return await client.send(question, stream=True)
+    """Send a GET, and again where the archive was closing the idle connection that it went out on (Orthanc does so after a second)."""
+    for _ in range(_IDLE_CONNECTIONS):
+        try:
+            return await client.send(question, stream=True)
+        except (httpx.NetworkError, httpx.RemoteProtocolError):
+            continue
+    return await client.send(question, stream=True)
 
 
 def mount_viewer(app: FastAPI, settings: ApiSettings) -> None:

@@ -1,5 +1,7 @@
 """The viewer's side of the origin: what a browser gets, and what it cannot reach."""
 
+import socket
+import struct
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -169,7 +171,7 @@ def series_of(client: TestClient, study_uid: str) -> str:
 
 
 class Forgetful(BaseHTTPRequestHandler):
-    """An archive that closes a connection at the moment when a second question arrives on it."""
+    """An archive that closes a connection at the moment when a second question arrives on it, in order or with a reset."""
 
     protocol_version = "HTTP/1.1"
     asked = 0
@@ -178,6 +180,9 @@ class Forgetful(BaseHTTPRequestHandler):
         self.asked += 1
         if self.asked > 1:
             self.close_connection = True
+            if self.server.is_abrupt:  # type: ignore[attr-defined]
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
             return
         self.send_response(200)
         self.send_header("Content-Type", "application/dicom+json")
@@ -189,8 +194,10 @@ class Forgetful(BaseHTTPRequestHandler):
         pass
 
 
-def test_a_connection_that_the_archive_closes_is_no_error(settings: Settings) -> None:
+@pytest.mark.parametrize("is_abrupt", [False, True])
+def test_a_connection_that_the_archive_closes_is_no_error(is_abrupt: bool, settings: Settings) -> None:
     with ThreadingHTTPServer(("127.0.0.1", 0), Forgetful) as archive:
+        archive.is_abrupt = is_abrupt  # type: ignore[attr-defined]
         Thread(target=archive.serve_forever).start()
         pacs = settings.pacs.model_copy(update={"dicomweb_url": f"http://127.0.0.1:{archive.server_port}"})
         with TestClient(create_app(settings.model_copy(update={"pacs": pacs})), base_url="http://127.0.0.1:8080") as client:
