@@ -1,34 +1,78 @@
-/** The report's sentences beside the images; a click goes to the place. */
+/** The panel beside the images: the report of the study in the active viewport, and everything that is done with it. */
 
-import { useEffect, useState } from 'react';
+import { useEffect, useRef, useState, type KeyboardEvent } from 'react';
 
 import type { Host } from '../ohif';
-import { findBox, newestResults } from '../services/results';
-import { askForReport, isPending, type Answer, type Place, type Statement } from '../services/reports';
+import type { Keys } from '../services/keys';
+import type { Places } from '../services/places';
+import { Seat } from '../services/seat';
+import { useStore } from '../services/store';
+import { AskBox } from './AskBox';
+import { History } from './History';
+import { KeyMap } from './KeyMap';
+import { Notices } from './Notices';
+import { Player } from './Player';
+import { ReaderForm } from './ReaderForm';
 import { ReportView } from './ReportView';
+import { SignBar } from './SignBar';
+import { StatusView } from './StatusView';
 import { STYLE } from './style';
+import { Tools } from './Tools';
 
-const ASK_AGAIN_MS = 5000;
-
-export function FindingsPanel({ host }: { host: Host }) {
+export function FindingsPanel({ host, places, keys }: { host: Host; places: Places; keys: Keys }) {
   const studyUid = useShownStudy(host);
-  const answer = useReport(studyUid);
-  const isDrawn = useDrawn(host, studyUid);
-  const goTo = (statement: Statement, place: Place) => {
-    const { measurementService, viewportGridService } = host.servicesManager.services;
-    const box = findBox(measurementService.getMeasurements(), statement.sentence, place.instance_uid);
-    const viewportId = viewportGridService.getActiveViewportId();
-    if (box && viewportId) {
-      measurementService.jumpToMeasurement(viewportId, box.uid);
-    }
-  };
-
   return (
-    <div className="sightline">
+    <section className="sightline" aria-label="AI findings">
       <style>{STYLE}</style>
-      <ReportView answer={answer} isDrawn={isDrawn} goTo={goTo} />
+      {studyUid ? (
+        <StudyPanel key={studyUid} studyUid={studyUid} places={places} keys={keys} />
+      ) : (
+        <p className="sightline-quiet">No study is shown in the active viewport.</p>
+      )}
+    </section>
+  );
+}
+
+/** What the panel shows of one study. */
+export function StudyPanel({ studyUid, places, keys }: { studyUid: string; places: Places; keys: Keys }) {
+  const [seat] = useState(() => new Seat(studyUid, places));
+  const { form } = useStore(seat);
+  const { answer } = useStore(seat.reading);
+  const question = useRef<HTMLInputElement>(null);
+
+  useEffect(() => seat.start(), [seat]);
+  useEffect(() => keys.subscribe(command => seat.press(command)), [seat, keys]);
+  useEffect(() => {
+    seat.onAsk = () => question.current?.focus();
+  }, [seat]);
+
+  const study = answer?.kind === 'known' ? answer.study : null;
+  return (
+    <div className="sightline-column" onKeyDown={event => hear(event, seat)}>
+      <StatusView seat={seat} />
+      <div className="sightline-scroll">
+        <Tools seat={seat} />
+        <Player seat={seat} />
+        {form === 'keys' && <KeyMap seat={seat} />}
+        {form === 'reader' && <ReaderForm seat={seat} />}
+        {form === 'history' && <History seat={seat} />}
+        {study && <ReportView study={study} seat={seat} />}
+      </div>
+      <Notices seat={seat} />
+      {study && <AskBox seat={seat} input={question} />}
+      {study?.report && <SignBar seat={seat} report={study.report} />}
     </div>
   );
+}
+
+/** Letters are commands wherever the focus is; the rest is the panel's own while the focus is in it, and no hotkey of the viewer's. */
+function hear(event: KeyboardEvent, seat: Seat): void {
+  if (!/^[\p{L}?/]$/u.test(event.key)) {
+    event.stopPropagation();
+  }
+  if (event.key === 'Escape' && seat.get().form) {
+    seat.open(null);
+  }
 }
 
 /** The study in the active viewport. */
@@ -52,51 +96,4 @@ function useShownStudy({ servicesManager }: Host): string | null {
   }, [displaySetService, viewportGridService]);
 
   return studyUid;
-}
-
-/** Whether the viewer knows the study's result: one that was stored after the page was opened it does not. */
-function useDrawn({ servicesManager }: Host, studyUid: string | null): boolean {
-  const { displaySetService } = servicesManager.services;
-  const [isDrawn, setDrawn] = useState(true);
-
-  useEffect(() => {
-    const look = () =>
-      setDrawn(newestResults(displaySetService.getActiveDisplaySets()).some(each => each.report.StudyInstanceUID === studyUid));
-    look();
-    const subscription = displaySetService.subscribe(displaySetService.EVENTS.DISPLAY_SETS_ADDED, look);
-    return () => subscription.unsubscribe();
-  }, [displaySetService, studyUid]);
-
-  return isDrawn;
-}
-
-/** What is known of a study; asked again while the work on it goes on or Sightline is away. */
-function useReport(studyUid: string | null): Answer | null {
-  const [answer, setAnswer] = useState<Answer | null>(null);
-
-  useEffect(() => {
-    setAnswer(null);
-    if (!studyUid) {
-      return undefined;
-    }
-    const stop = new AbortController();
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const ask = async () => {
-      const heard = await askForReport(studyUid, stop.signal);
-      if (stop.signal.aborted) {
-        return;
-      }
-      setAnswer(heard);
-      if (heard.kind === 'away' || isPending(heard)) {
-        timer = setTimeout(ask, ASK_AGAIN_MS);
-      }
-    };
-    void ask();
-    return () => {
-      stop.abort();
-      clearTimeout(timer);
-    };
-  }, [studyUid]);
-
-  return answer;
 }

@@ -1,99 +1,38 @@
-/** A report as it is read: what it is, the impression, each sentence with its places, and what was held back. */
+/** A report as it is read: the impression, the findings by urgency, what is absent, what is normal, what was held back. */
 
-import { isPending, type Answer, type Place, type Statement, type StudyReport } from '../services/reports';
+import { GROUPS, grouped, undecided, type Group } from '../services/findings';
+import { isRead, type Report, type Statement, type StudyReport } from '../services/reports';
+import { spoken } from '../services/reader';
+import type { Seat } from '../services/seat';
+import { useStore } from '../services/store';
+import { EditForm } from './EditForm';
+import { FindingRow } from './FindingRow';
 
-/** Boxes and masks come from the archive and may be on the screen although Sightline is away. */
-const NOTICE = 'Boxes and masks marked AI are investigational, not verified by a radiologist, not for diagnosis.';
-
-type GoTo = (statement: Statement, place: Place) => void;
-
-export function ReportView({ answer, isDrawn, goTo }: { answer: Answer | null; isDrawn: boolean; goTo: GoTo }) {
-  if (answer === null) {
-    return <p className="sightline-quiet">Asking for the report ...</p>;
-  }
-  if (answer.kind === 'away') {
-    return (
-      <>
-        <p className="sightline-notice">{NOTICE}</p>
-        <p className="sightline-alert" role="alert">
-          No report can be shown now. {answer.why} It is asked again every few seconds.
-        </p>
-      </>
-    );
-  }
-  if (answer.kind === 'unknown') {
-    return <p className="sightline-quiet">This study was not read by AI.</p>;
-  }
-  return (
-    <>
-      <p className="sightline-notice">{answer.study.notice}</p>
-      <Work answer={answer} study={answer.study} />
-      {isRead(answer.study) && !isDrawn && (
-        <p className="sightline-quiet">
-          The result came after this page was opened.
-          <button type="button" className="sightline-other" onClick={() => window.location.reload()}>
-            show it on the images
-          </button>
-        </p>
-      )}
-      {answer.study.report && <Failures report={answer.study.report} />}
-      {answer.study.report && isRead(answer.study) && <Body report={answer.study.report} goTo={goTo} />}
-    </>
-  );
-}
-
-/** A report that only says why nothing could be read is none. */
-function isRead(study: StudyReport): boolean {
-  return study.report !== null && study.report.outcome !== 'not read';
-}
-
-/** What could not be read; a report about the rest must not look complete. */
-function Failures({ report }: { report: NonNullable<StudyReport['report']> }) {
-  return report.failures.map((sentence, index) => (
-    <p key={index} className="sightline-alert" role="alert">
-      Not read: {sentence}
-    </p>
-  ));
-}
-
-/** Where the work on the study is, unless it is simply done: silence must never look like a normal result. */
-function Work({ answer, study }: { answer: Answer; study: StudyReport }) {
-  if (isRead(study) && !isPending(answer) && study.state !== 'failed') {
+export function ReportView({ study, seat }: { study: StudyReport; seat: Seat }) {
+  const { form, draft } = useStore(seat);
+  const { report } = study;
+  if (!report || !isRead(study)) {
     return null;
   }
-  if (study.taken_back && !isPending(answer)) {
-    const { person, reason, moment } = study.taken_back;
-    return (
-      <p className="sightline-alert" role="status">
-        No report: {person.name} took it back on {new Date(moment).toLocaleString()} ({reason}).
-      </p>
-    );
-  }
-  return (
-    <p className={isPending(answer) ? 'sightline-quiet' : 'sightline-alert'} role="status">
-      {isRead(study) ? 'A newer reading' : 'No report'}: {study.state ?? 'not read'}. {study.reason}
-    </p>
-  );
-}
-
-function Body({ report, goTo }: { report: NonNullable<StudyReport['report']>; goTo: GoTo }) {
+  const groups = grouped(report);
+  const isEmpty = report.findings.every(({ presence, kind }) => presence === 'absent' || kind === 'structure');
   return (
     <>
+      {form === 'add' && (
+        <EditForm title="Add a finding" start={draft} places={[]} seat={seat} onSave={finding => seat.add(finding)} />
+      )}
       {report.impression && (
         <section>
-          <h3>Impression</h3>
+          <h3>
+            Impression <Badge report={report} />
+          </h3>
           <p className="sightline-impression">{report.impression}</p>
         </section>
       )}
-      <section>
-        <h3>Findings</h3>
-        {report.findings.length === 0 && <p className="sightline-quiet">The model stated none.</p>}
-        <ul>
-          {report.findings.map((statement, index) => (
-            <Sentence key={index} statement={statement} goTo={goTo} />
-          ))}
-        </ul>
-      </section>
+      {isEmpty && <p className="sightline-quiet">The model stated no abnormal finding.</p>}
+      {GROUPS.map(({ group, title }) => (
+        <Section key={group} group={group} title={title} statements={groups.get(group)!} report={report} seat={seat} />
+      ))}
       {report.withheld.length > 0 && (
         <section>
           <h3>Withheld</h3>
@@ -106,41 +45,89 @@ function Body({ report, goTo }: { report: NonNullable<StudyReport['report']>; go
           </ul>
         </section>
       )}
-      {report.verified_by && (
-        <p className="sightline-quiet">
-          Signed by {report.verified_by.name}, {report.verified_by.organization}, {new Date(report.moment).toLocaleString()}.
-        </p>
-      )}
-      <p className="sightline-quiet">
+      <Rejected report={report} seat={seat} />
+      <footer className="sightline-quiet">
         {report.model.name} {report.model.version}, {new Date(report.started).toLocaleString()}. Scores are the model&apos;s own and not
         calibrated.
-      </p>
+      </footer>
     </>
   );
 }
 
-function Sentence({ statement, goTo }: { statement: Statement; goTo: GoTo }) {
-  const [first, ...others] = statement.places;
+/** Text of a machine is a draft until somebody signs it. */
+function Badge({ report }: { report: Report }) {
+  return report.verified_by ? <span className="sightline-badge">Signed</span> : <span className="sightline-badge sightline-draft">AI draft</span>;
+}
+
+interface SectionProps {
+  group: Group;
+  title: string;
+  statements: readonly Statement[];
+  report: Report;
+  seat: Seat;
+}
+
+function Section({ group, title, statements, report, seat }: SectionProps) {
+  const { current, areStructuresShown } = useStore(seat);
+  if (statements.length === 0) {
+    return null;
+  }
+  const isFolded = group === 'structures' && !areStructuresShown;
+  const open = undecided(report).filter(each => statements.includes(each));
+  const canBeAcceptedTogether = (group === 'absent' || group === 'structures') && open.length > 0 && !report.verified_by;
+  const isFirstTabbed = current === null || !report.findings.some(each => each.number === current);
   return (
-    <li className={statement.flags.length > 0 ? 'sightline-flagged' : ''}>
-      {first ? (
-        <button type="button" className="sightline-sentence" title="Go to this place" onClick={() => goTo(statement, first)}>
-          {statement.sentence}
-          <span className="sightline-score">{first.score.toFixed(2)}</span>
-        </button>
-      ) : (
-        <span className="sightline-sentence sightline-placeless">{statement.sentence}</span>
+    <section className={`sightline-${group}`}>
+      <h3>
+        {group === 'structures' ? (
+          <button type="button" aria-expanded={!isFolded} onClick={() => seat.showStructures(isFolded)}>
+            {isFolded ? '▸' : '▾'} {title} ({statements.length})
+          </button>
+        ) : (
+          `${title} (${statements.length})`
+        )}
+        {canBeAcceptedTogether && (
+          <button type="button" className="sightline-small" onClick={() => seat.accept(open)}>
+            Accept {open.length === 1 ? 'it' : `all ${open.length}`}
+          </button>
+        )}
+      </h3>
+      {!isFolded && (
+        <ul>
+          {statements.map((statement, index) => (
+            <FindingRow
+              key={statement.number}
+              statement={statement}
+              isCurrent={statement.number === current}
+              isTabbed={statement.number === current || (isFirstTabbed && index === 0)}
+              report={report}
+              seat={seat}
+            />
+          ))}
+        </ul>
       )}
-      {others.map((place, index) => (
-        <button type="button" className="sightline-other" key={place.tracking_uid} onClick={() => goTo(statement, place)}>
-          place {index + 2}
-        </button>
-      ))}
-      {statement.flags.map((flag, index) => (
-        <p className="sightline-flag" key={index}>
-          Second look: {flag}
-        </p>
-      ))}
-    </li>
+    </section>
+  );
+}
+
+/** What radiologists have taken out of this report; it can be brought back. */
+function Rejected({ report, seat }: { report: Report; seat: Seat }) {
+  if (report.rejected.length === 0) {
+    return null;
+  }
+  return (
+    <section>
+      <h3>Rejected</h3>
+      <ul>
+        {report.rejected.map(({ number, reason, person, moment }) => (
+          <li key={number} className="sightline-quiet">
+            Sentence {number}: {reason}, {spoken(person.name)}, {new Date(moment).toLocaleString()}
+            <button type="button" className="sightline-small" onClick={() => seat.undo(number)}>
+              Bring back
+            </button>
+          </li>
+        ))}
+      </ul>
+    </section>
   );
 }

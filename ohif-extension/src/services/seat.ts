@@ -1,0 +1,275 @@
+/** One radiologist before one study: which finding is lit, which form is open, and what keys and buttons do. */
+
+import { Asking } from './asking';
+import { GROUPS, grouped, groupOf, undecided } from './findings';
+import { Judging, type Act } from './judging';
+import type { Command } from './keys';
+import type { PlaceIn, Places } from './places';
+import { Playing } from './playing';
+import { storedReader, storeReader, type Reader } from './reader';
+import { Reading } from './reading';
+import type { Look, Place, Report, Statement } from './reports';
+import { Store } from './store';
+import type { Reason } from './verdicts';
+
+export type Form = 'reject' | 'edit' | 'add' | 'sign' | 'take back' | 'reader' | 'keys' | 'history';
+
+/** A finding in the reader's words, as a form gives it. */
+export interface Draft {
+  sentence: string;
+  name: string;
+  presence: Statement['presence'];
+  side: Statement['side'];
+  places: PlaceIn[];
+}
+
+interface State {
+  /** Number of the finding that is lit. */
+  current: number | null;
+  form: Form | null;
+  /** What the form for a new finding starts with: an answer that is kept. */
+  draft: Draft | null;
+  reader: Reader | null;
+  areOverlaysOn: boolean;
+  areStructuresShown: boolean;
+  /** Why the last key did nothing. */
+  said: string;
+}
+
+export class Seat extends Store<State> {
+  readonly reading: Reading;
+  readonly judging: Judging;
+  readonly asking: Asking;
+  readonly playing: Playing;
+  /** Asks for the reader's attention: the panel puts the focus into the question. */
+  onAsk: () => void = () => undefined;
+  private pending: ((reader: Reader) => void) | null = null;
+
+  constructor(
+    studyUid: string,
+    readonly places: Places
+  ) {
+    super({ current: null, form: null, draft: null, reader: storedReader(), areOverlaysOn: true, areStructuresShown: false, said: '' });
+    this.reading = new Reading(studyUid, { version: () => void places.refresh(studyUid), question: question => this.asking.hear(question) });
+    this.judging = new Judging(this.reading);
+    this.asking = new Asking(studyUid, places);
+    this.playing = new Playing(step => this.visit(step));
+  }
+
+  /** Live until the returned function is called. */
+  start(): () => void {
+    const ends = [this.reading.start(), this.places.onSelected(uid => this.light(uid))];
+    void this.asking.start();
+    return () => {
+      this.playing.stop();
+      ends.forEach(end => end());
+    };
+  }
+
+  get report(): Report | null {
+    return this.reading.study?.report ?? null;
+  }
+
+  /** Light a finding and go to one of its places, the first where none is named. */
+  choose(number: number, place?: Place): void {
+    const statement = this.find(number);
+    if (!statement) {
+      return;
+    }
+    this.set({ current: number, form: null, said: '' });
+    const target = place ?? statement.places[0];
+    this.places.select(target?.tracking_uid ?? null);
+    if (target) {
+      void this.places.goTo(target, statement.colour);
+    }
+  }
+
+  /** To the next finding, or the one before, of the one that is lit. */
+  step(by: 1 | -1, from = this.get().current): void {
+    const order = this.report ? this.inOrder(this.report) : [];
+    const at = order.findIndex(each => each.number === from);
+    const next = order[at < 0 ? (by > 0 ? 0 : order.length - 1) : at + by];
+    if (next) {
+      this.choose(next.number);
+    }
+  }
+
+  accept(statements: readonly Statement[]): void {
+    const open = statements.filter(each => !each.decided);
+    if (open.length === 0) {
+      this.set({ said: 'This is decided already.' });
+      return;
+    }
+    const words = open.length === 1 ? `accept “${open[0]!.sentence}”` : `accept ${open.length} sentences`;
+    this.give(words, { kind: 'verdicts', verdicts: open.map(({ number }) => ({ verdict: 'accept', number })) });
+  }
+
+  reject(statement: Statement, reason: Reason): void {
+    this.give(`reject “${statement.sentence}”`, { kind: 'verdicts', verdicts: [{ verdict: 'reject', number: statement.number, reason }] });
+  }
+
+  edit(statement: Statement, draft: Draft): void {
+    this.give(`edit “${statement.sentence}”`, { kind: 'verdicts', verdicts: [{ verdict: 'edit', number: statement.number, ...draft }] });
+  }
+
+  add(draft: Draft): void {
+    this.give(`add “${draft.sentence}”`, { kind: 'verdicts', verdicts: [{ verdict: 'add', ...draft }] });
+  }
+
+  sign(impression: string): void {
+    this.give('sign the report', { kind: 'signature', impression: impression === this.report?.impression ? null : impression });
+  }
+
+  takeBack(reason: Reason): void {
+    this.give('take the report back', { kind: 'rejection', reason });
+  }
+
+  undo(number = this.get().current): void {
+    this.asReader(reader => void this.judging.undo(number, reader));
+  }
+
+  /** Open the form for a new finding; `draft` is what it starts with. */
+  draftFinding(draft: Draft | null): void {
+    this.set({ form: 'add', draft });
+  }
+
+  open(form: Form | null): void {
+    if (form === null) {
+      this.pending = null;
+    }
+    this.set({ form, draft: null, said: '' });
+  }
+
+  /** Do something in the reader's name; the name is asked for once. */
+  asReader(act: (reader: Reader) => void): void {
+    const { reader } = this.get();
+    if (reader) {
+      act(reader);
+    } else {
+      this.set({ form: 'reader' });
+      this.pending = act;
+    }
+  }
+
+  become(reader: Reader): void {
+    storeReader(reader);
+    const act = this.pending;
+    this.pending = null;
+    this.set({ reader, form: null });
+    act?.(reader);
+  }
+
+  play(): void {
+    this.playing.start(stepsOf(this.reading.study?.thinking ?? [], this.report));
+  }
+
+  toggleOverlays(): void {
+    this.set({ areOverlaysOn: this.places.toggleOverlays() });
+  }
+
+  showStructures(areStructuresShown: boolean): void {
+    this.set({ areStructuresShown });
+  }
+
+  /** The series of a place in words; null where the viewer does not know it. */
+  describe(place: Place): { words: string; slices: number } | null {
+    return this.places.describe(place.series_uid);
+  }
+
+  async showPrior(): Promise<void> {
+    if (!(await this.places.togglePrior(this.reading.studyUid))) {
+      this.set({ said: 'There is no prior study of this kind.' });
+    }
+  }
+
+  /** A key that was pressed anywhere in the viewer. */
+  press(command: Command): void {
+    const statement = this.find(this.get().current);
+    switch (command) {
+      case 'sightlineNext':
+        return this.step(1);
+      case 'sightlinePrevious':
+        return this.step(-1);
+      case 'sightlineAccept':
+        return statement ? this.accept([statement]) : this.set({ said: CHOOSE_FIRST });
+      case 'sightlineEdit':
+      case 'sightlineReject':
+        return statement ? this.open(command === 'sightlineEdit' ? 'edit' : 'reject') : this.set({ said: CHOOSE_FIRST });
+      case 'sightlineAdd':
+        return this.report ? this.draftFinding(null) : undefined;
+      case 'sightlineUndo':
+        return this.undo();
+      case 'sightlinePlay':
+        return this.playing.get().at === null ? this.play() : this.playing.pause();
+      case 'sightlineSign':
+        return this.signOrSay();
+      case 'sightlineAsk':
+        return this.onAsk();
+      case 'sightlineHelp':
+        return this.open(this.get().form === 'keys' ? null : 'keys');
+      case 'sightlineToggleOverlays':
+        return this.toggleOverlays();
+      case 'sightlinePriors':
+        return void this.showPrior();
+    }
+  }
+
+  private signOrSay(): void {
+    const left = this.report ? undecided(this.report).length : 0;
+    if (!this.report || this.report.verified_by) {
+      return;
+    }
+    if (left > 0) {
+      this.set({ said: `${left === 1 ? 'One sentence is' : `${left} sentences are`} not decided yet; a report is signed when all are.` });
+    } else {
+      this.open('sign');
+    }
+  }
+
+  private give(words: string, act: Act): void {
+    this.set({ form: null, draft: null, said: '' });
+    this.asReader(reader => void this.judging.give(words, act, reader));
+  }
+
+  private find(number: number | null): Statement | undefined {
+    return this.report?.findings.find(each => each.number === number);
+  }
+
+  private inOrder(report: Report): Statement[] {
+    const groups = grouped(report);
+    return GROUPS.filter(({ group }) => group !== 'structures' || this.get().areStructuresShown).flatMap(({ group }) => groups.get(group)!);
+  }
+
+  /** A box or mask was clicked on the image. */
+  private light(trackingUid: string | null): void {
+    const statement = this.report?.findings.find(each => each.places.some(place => place.tracking_uid === trackingUid));
+    if (statement) {
+      const areStructuresShown = this.get().areStructuresShown || groupOf(statement) === 'structures';
+      this.set({ current: statement.number, form: null, areStructuresShown, said: '' });
+    }
+  }
+
+  private visit({ series_uid, instance_uid, start, stop }: Look): void {
+    if (instance_uid && start && stop) {
+      void this.places.goTo({ series_uid, instance_uid, start, stop, tracking_uid: '' }, STEP_COLOUR);
+    }
+  }
+}
+
+const CHOOSE_FIRST = 'Choose a finding first: J and K, or a click.';
+const STEP_COLOUR = '#5acce6';
+
+/** What the model thought, or, where it kept no thoughts, its sentences in their order. */
+function stepsOf(thinking: readonly Look[], report: Report | null): readonly Look[] {
+  if (thinking.length > 0 || !report) {
+    return thinking;
+  }
+  const findings = [...report.findings].sort((left, right) => left.number - right.number);
+  return findings.map(({ sentence, places: [place] }) => ({
+    words: sentence,
+    series_uid: place?.series_uid ?? '',
+    instance_uid: place?.instance_uid ?? null,
+    start: place?.start ?? null,
+    stop: place?.stop ?? null,
+  }));
+}
