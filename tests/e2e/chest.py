@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from pydicom.dataset import FileDataset
 from pydicom.uid import generate_uid
 
-from radiology.finding import Finding, Presence, Region, Side
+from radiology.finding import Box, Finding, Presence, Region, Side
 from radiology.image import Volume
 from radiology.measuring import measured
 from radiology.report import ModelIdentity, Report
 from radiology.study import Study
+from radiology.terms import TERMS
 from tests.dicom_sr.sources import ct_series, projections
 
 MODEL = ModelIdentity("Sightline small", "1", "ab" * 32)
@@ -68,6 +69,26 @@ def ct_report(study: Study, later: timedelta = timedelta(), impression: str = "A
         withheld=("One sentence was withheld: its side and the side of its mask disagree.",),
         started=STARTED + later,
     )
+
+
+def crowded_report(study: Study, findings: int, masks: int | None = None) -> Report:
+    """Statements all over a CT, of every kind of finding; the first ``masks`` of them (all by default) have a mask, the others a box."""
+    series = study.series[0]
+    slices, rows, columns = len(series.frames), int(series.frames[0].header.Rows), int(series.frames[0].header.Columns)
+    names = [term.name for term in TERMS.values() if term.kind == "finding"]
+    chance = np.random.default_rng(7)
+    statements = []
+    for index in range(findings):
+        top, left = (int(chance.integers(size // 5, size * 3 // 5)) for size in (rows, columns))
+        start = (index * (slices - 4) // findings, top, left)
+        box = Box(start, (start[0] + 3, start[1] + rows // 8, start[2] + columns // 8))
+        row, column = np.mgrid[-1 : 1 : box.shape[1] * 1j, -1 : 1 : box.shape[2] * 1j]  # type: ignore[misc]
+        disc = np.broadcast_to(row**2 + column**2 <= 1, box.shape)
+        region = Region(series.series_uid, box, np.ascontiguousarray(disc) if masks is None or index < masks else None, 0.8)
+        name = names[index % len(names)]
+        sentence = f"{name.capitalize()} number {index + 1}, at slice {start[0] + 2}."
+        statements.append(Finding(name, sentence, confidence=0.7, regions=(region,)))
+    return _report(study, *statements, impression=f"{findings} findings.")
 
 
 def radiographs(rows: int = 250, columns: int = 210) -> list[FileDataset]:

@@ -1,53 +1,22 @@
 """One archive, one API and one browser for all the pages of the viewer."""
 
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect
 from pydicom.dataset import FileDataset
 
 import dicom_sr
 from connector.pacs import Pacs
-from deploy import ohif
 from radiology.report import Report
 from radiology.study import Study
-from tests.connector.test_commands import answers, service
-from tests.connector.waiting import until
-from tests.e2e import chest
-from tests.e2e.seat import ROOT, Seat
-from tests.orthanc import Orthanc, free_port
+from tests.e2e import chest, stack
+from tests.e2e.seat import Seat
+from tests.orthanc import Orthanc
 
-SIZE = {"width": 1280, "height": 800}
-PATIENCE_MS = 200_000
+PATIENCE_MS = 150_000
 """A browser without a GPU, on a machine that may be busy; it only ends a test that has failed."""
-
-_SWITCHES = [
-    "--no-sandbox",
-    # WebGL in software, as there is no GPU; the page itself is drawn without it, which takes a seventh of the time.
-    "--use-gl=angle",
-    "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-    "--ignore-gpu-blocklist",
-    "--disable-gpu-compositing",
-    # Nothing of its own over the network.
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-
-
-@pytest.fixture(scope="package")
-def extension_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The extension as it is now, built."""
-    extension, folder = ROOT / "ohif-extension", tmp_path_factory.mktemp("extension")
-    assert (extension / "node_modules").is_dir(), "run: npm ci --prefix ohif-extension"
-    subprocess.run(["npm", "run", "--silent", "build", "--", f"--outfile={folder / 'index.js'}"], cwd=extension, check=True)
-    return folder
 
 
 @pytest.fixture(scope="package")
@@ -63,37 +32,37 @@ def pacs(archive: Orthanc) -> Pacs:
 
 
 @pytest.fixture(scope="package")
-def origin(archive: Orthanc, extension_folder: Path) -> Iterator[str]:
-    """Address of the API and the viewer, served as in production."""
-    port = free_port()
-    variables = {
-        "SIGHTLINE_API__PORT": str(port),
-        "SIGHTLINE_API__VIEWER_FOLDER": str(ohif.install(ROOT / ohif.CACHE_FOLDER)),
-        "SIGHTLINE_API__EXTENSION_FOLDER": str(extension_folder),
-    }
-    with service("serve", archive.settings, **variables) as api:
-        until(lambda: answers(f"http://127.0.0.1:{port}/api/v1/health") or api.poll() is not None, seconds=240)
-        yield f"http://127.0.0.1:{port}"
+def origin(archive: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of the API and the viewer with the extension as it is now."""
+    folder = tmp_path_factory.mktemp("extension")
+    stack.build_extension(folder)
+    with stack.served(archive.settings, folder) as origin:
+        yield origin
+
+
+@pytest.fixture(scope="package")
+def worker(archive: Orthanc) -> Iterator[None]:
+    """A worker with the weights that come with Sightline."""
+    with stack.working(archive.settings):
+        yield
 
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, without a window."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert chromium, "Chromium is missing; run: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=_SWITCHES)
+    """A real one."""
+    expect.set_options(timeout=PATIENCE_MS)
+    with stack.chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
 def take_seat(browser: Browser, origin: str) -> Iterator[Callable[[], Seat]]:
     """A function that opens one more window, with cookies and storage of its own."""
-    with ExitStack() as stack:
+    with ExitStack() as windows:
 
         def take() -> Seat:
-            context = stack.enter_context(browser.new_context(viewport=SIZE, reduced_motion="reduce", locale="en-GB"))
+            context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce", locale="en-GB")
+            windows.callback(context.close)
             context.set_default_timeout(PATIENCE_MS)
             return Seat(context.new_page(), origin)
 

@@ -14,9 +14,7 @@ from PIL import Image
 from playwright.sync_api import Locator, Page
 from scipy import ndimage
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-SCREENSHOTS = ROOT / "build" / "screenshots"
+SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
 
 NODULE = (255, 221, 51)
 """The colour of radiology.terms for a nodule."""
@@ -33,7 +31,7 @@ class Seat:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
         page.on("request", lambda request: self.requests.append((request.method, request.url)))
-        page.add_init_script(path=HERE / "seen.js")
+        page.add_init_script(path=Path(__file__).with_name("seen.js"))
 
     def open(self, study_uid: str) -> None:
         """Open a study and wait until its image is drawn and the panel has an answer."""
@@ -50,6 +48,29 @@ class Seat:
     def sentence(self, words: str) -> Locator:
         """The button of a finding, by its sentence."""
         return self.panel.get_by_role("button").filter(has_text=words).first
+
+    def press(self, *keys: str) -> None:
+        """Press keys one after the other, wherever the focus is."""
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def sign_in(self, family: str, given: str, organization: str) -> None:
+        """Say in whose name verdicts are given."""
+        form = self.panel.get_by_role("form", name="Who judges")
+        if not form.is_visible():
+            self.panel.get_by_role("button", name="Who are you?").click()
+        form.get_by_label("Family name").fill(family)
+        form.get_by_label("Given name").fill(given)
+        form.get_by_label("Organization").fill(organization)
+        form.get_by_role("button", name="Go on").click()
+
+    def drag(self, start: tuple[float, float], stop: tuple[float, float]) -> None:
+        """Drag the mouse from one (row, column) of the image to another."""
+        mouse = self.page.mouse
+        mouse.move(*self.point(*start))
+        mouse.down()
+        mouse.move(*self.point(*stop), steps=8)
+        mouse.up()
 
     def await_boxes(self, labels: Sequence[str]) -> None:
         """Wait until the boxes on the images are those of these sentences, and no others."""

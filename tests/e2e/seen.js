@@ -11,6 +11,11 @@ window.seen = {
     return Boolean(window.services?.cornerstoneViewportService && document.querySelector('canvas.cornerstone-canvas')?.width && this.instance());
   },
 
+  /** Whether every slice of the active viewport's series is there. */
+  isLoaded() {
+    return this.viewport().getImageIds().every(imageId => window.cornerstone.cache.isLoaded(imageId));
+  },
+
   /** SOP Instance UID of the image in the active viewport. */
   instance() {
     return window.cornerstone.metaData.get('instance', this.viewport()?.getCurrentImageId?.())?.SOPInstanceUID ?? null;
