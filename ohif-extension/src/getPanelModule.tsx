@@ -2,36 +2,31 @@
 
 import { createRoot, type Root } from 'react-dom/client';
 
+import { element } from './element';
 import { PANEL_NAME } from './id';
 import type { Host } from './ohif';
 import { FindingsPanel } from './panels/FindingsPanel';
+import type { Keys } from './services/keys';
+import type { Places } from './services/places';
 
-export function getPanelModule(host: Host) {
+export function getPanelModule(host: Host, places: Places, keys: Keys) {
   const roots = new Map<HTMLElement, Root>();
 
-  function mount(element: HTMLElement | null): void {
+  function mount(place: HTMLElement | null): void {
     for (const [old, root] of roots) {
       if (!old.isConnected) {
         roots.delete(old);
         root.unmount();
       }
     }
-    if (element && !roots.has(element)) {
-      const root = createRoot(element);
-      roots.set(element, root);
-      root.render(<FindingsPanel host={host} />);
+    if (place && !roots.has(place)) {
+      const root = createRoot(place);
+      roots.set(place, root);
+      root.render(<FindingsPanel host={host} places={places} keys={keys} />);
     }
   }
 
-  // OHIF's React is not reachable from here; this is what its createElement would return (React 18).
-  const component = () => ({
-    $$typeof: Symbol.for('react.element'),
-    type: 'div',
-    key: null,
-    ref: mount,
-    props: { style: { height: '100%' } },
-    _owner: null,
-  });
+  const component = () => element(mount, { style: { height: '100%' } });
 
   return [{ name: PANEL_NAME, iconName: 'tab-patient-info', iconLabel: 'AI', label: 'AI findings', component }];
 }

@@ -23,16 +23,34 @@ export interface ContentItem {
   ContentSequence?: ContentItem[] | ContentItem;
 }
 
+interface Segment {
+  SegmentNumber?: number | string;
+  TrackingUID?: string;
+}
+
 /** One instance's header, as OHIF naturalises it. */
 export interface Instance {
   SOPInstanceUID: string;
+  SeriesInstanceUID?: string;
   SeriesNumber?: number | string;
+  InstanceNumber?: number | string;
+  ImagePositionPatient?: (number | string)[];
+  ImageOrientationPatient?: (number | string)[];
+  Rows?: number;
+  Columns?: number;
   ContentSequence?: ContentItem[] | ContentItem;
-  SegmentSequence?: { TrackingUID?: string }[] | { TrackingUID?: string };
+  SegmentSequence?: Segment[] | Segment;
   Manufacturer?: string;
   ContentDate?: string;
   ContentTime?: string;
   ReferencedSeriesSequence?: ReferencedSeries[];
+}
+
+/** One slice of a labelmap: its pixels, in the order (row, column), are numbers of segments. */
+export interface LabelmapImage {
+  imageId: string;
+  referencedImageId: string;
+  voxelManager: { getAtIndex(index: number): number; getScalarData(): ArrayLike<number>; setAtIndex(index: number, value: number): void };
 }
 
 /** What OHIF shows as one thumbnail: an image series, a single radiograph, a SEG, an SR. */
@@ -46,8 +64,20 @@ export interface DisplaySet {
   instance?: Instance;
   /** Image display sets only, in the order in which they are scrolled. */
   instances?: Instance[];
+  SeriesDescription?: string;
+  StudyDate?: string;
   /** SEG only. */
   referencedDisplaySetInstanceUID?: string | null;
+  /** SEG only, once loaded: labelmaps whose segments do not overlap, each with an image for every image of the source. */
+  labelMapImages?: LabelmapImage[][];
+  /** SEG only, once loaded: the segments on each image of the source. */
+  segmentsOnFrame?: (number[] | undefined)[];
+  /** SEG only, once loaded: the images that the labelmaps are laid over. */
+  referencedImageIds?: string[];
+  /** SEG only, once loaded: by Segment Number, from 1. */
+  segMetadata?: { data: ({ SegmentLabel?: string; rgba?: number[] } | undefined)[] };
+  /** Image display sets; some data sources fill it in late. */
+  imageIds?: string[];
   /** SR only: what it draws, and on which display set. */
   measurements?: { loaded: boolean; TrackingUniqueIdentifier: string; imageId?: string }[] | null;
   load?(options: object): Promise<unknown>;
@@ -84,8 +114,16 @@ export interface ImagePlane {
   columnPixelSpacing: number | null;
 }
 
+/** What a box of ours knows of itself. */
+export interface Mark {
+  trackingUid: string;
+  documentUid: string;
+}
+
 export interface BoxAnnotation {
-  data: { label?: string; finding?: Code; findingSites?: Code[]; isSightline?: boolean; handles: { points: Point[] } };
+  annotationUID?: string;
+  metadata?: { toolName?: string; referencedImageId?: string };
+  data: { label?: string; finding?: Code; findingSites?: Code[]; sightline?: Mark; handles: { points: Point[] } };
 }
 
 export type TextLines = (data: BoxAnnotation['data'], ...rest: unknown[]) => string[];
@@ -96,42 +134,134 @@ export interface Hydration {
   storedMeasurementByAnnotationType: Record<string, { TrackingUniqueIdentifier: string; annotation: BoxAnnotation }[]>;
 }
 
+export interface SegmentStyle {
+  fillAlpha?: number;
+  outlineOpacity?: number;
+  outlineWidth?: number;
+}
+
+export interface Segmentation {
+  segmentationId: string;
+  representation: { type: 'Labelmap'; data: { imageIds: string[]; referencedImageIds: string[] } };
+  config: { label: string; segments: Record<number, { segmentIndex: number; label: string; locked: boolean; active: boolean; cachedStats: object }> };
+}
+
+export interface Tool {
+  configuration: { getTextLines: TextLines };
+}
+
+export interface ToolGroup {
+  id: string;
+  getToolInstance(name: string): Tool | undefined;
+  hasTool(name: string): boolean;
+  addToolInstance(name: string, parent: string, configuration: object): void;
+  getActivePrimaryMouseButtonTool(): string | undefined;
+}
+
+/** A viewport as Cornerstone has it; a stack has an index to set, a volume a place to jump to. */
+export interface Canvas {
+  id: string;
+  type: string;
+  element: HTMLElement;
+  getImageIds(): string[];
+  getCurrentImageId?(): string | undefined;
+  setImageIdIndex?(index: number): Promise<unknown>;
+  jumpToWorld?(world: Point): void;
+  canvasToWorld(place: [number, number]): Point;
+  worldToCanvas(world: Point): [number, number];
+  getCamera(): { focalPoint: Point; position: Point; viewPlaneNormal: Point };
+  setCamera(camera: { focalPoint: Point; position: Point }): void;
+  render(): void;
+}
+
 export interface Services {
   displaySetService: PubSub<'DISPLAY_SETS_ADDED'> & {
     getActiveDisplaySets(): DisplaySet[];
     getDisplaySetsForReferences(references: ReferencedSeries[]): DisplaySet[];
+    deleteDisplaySet(displaySetUid: string): void;
   };
   viewportGridService: PubSub<'ACTIVE_VIEWPORT_ID_CHANGED' | 'GRID_STATE_CHANGED'> & {
     getActiveViewportId(): string | null;
-    getState(): { viewports: Map<string, Viewport> };
+    setActiveViewportId(viewportId: string): void;
+    getState(): { viewports: Map<string, Viewport>; layout?: { numRows: number; numCols: number } };
   };
-  cornerstoneViewportService: PubSub<'VIEWPORT_DATA_CHANGED'>;
+  cornerstoneViewportService: PubSub<'VIEWPORT_DATA_CHANGED'> & { getCornerstoneViewport(viewportId: string): Canvas | null };
+  hangingProtocolService: { getViewportsRequireUpdate(viewportId: string, displaySetUid: string): object[] };
   measurementService: {
     getMeasurements(): Measurement[];
-    jumpToMeasurement(viewportId: string, measurementUid: string): void;
+    remove(measurementUid: string): void;
+  };
+  segmentationService: {
+    addOrUpdateSegmentation(segmentation: Segmentation): void;
+    createLabelmapForDisplaySet(displaySet: DisplaySet, options: { segmentationId: string; label: string; segments: Segmentation['config']['segments'] }): Promise<string>;
+    getSegmentation(segmentationId: string): { representationData: { Labelmap: { imageIds: string[] } } } | undefined;
+    getSegmentationRepresentations(viewportId: string, specifier: { segmentationId: string }): { type: string }[];
+    addSegmentationRepresentation(viewportId: string, options: { segmentationId: string; type: 'Labelmap'; config?: { colorLUTOrIndex: number[][] } }): Promise<void>;
+    remove(segmentationId: string): void;
+    setActiveSegmentation(viewportId: string, segmentationId: string): void;
+    setActiveSegment(segmentationId: string, segmentIndex: number): void;
+    setStyle(specifier: { type: 'Labelmap'; segmentationId: string; segmentIndex: number }, style: SegmentStyle): void;
+    setSegmentVisibility(viewportId: string, segmentationId: string, segmentIndex: number, isVisible: boolean, type: 'Labelmap'): void;
+    getViewportIdsWithSegmentation(segmentationId: string): string[];
   };
   toolGroupService: {
     getToolGroupIds(): string[];
-    getToolGroup(id: string): { getToolInstance(name: string): { configuration: { getTextLines: TextLines } } | undefined } | undefined;
+    getToolGroup(id: string): ToolGroup | undefined;
+    getToolGroupForViewport(viewportId: string): ToolGroup | undefined;
   };
-  panelService: PubSub<'PANELS_CHANGED'> & { activatePanel(panelId: string, force: boolean): void };
-  uiNotificationService: { show(notification: { title: string; message: string; type: 'warning' }): void };
+  customizationService: { setCustomizations(customizations: object, scope?: string): void };
+  panelService: PubSub<'PANELS_CHANGED'> & {
+    PanelPosition: { Right: string };
+    getPanels(position: string): { id: string }[];
+    addPanel(position: string, panelId: string): void;
+    activatePanel(panelId: string, force: boolean): void;
+  };
+  uiNotificationService: { show(notification: { title: string; message: string; type: 'warning' | 'info' }): void };
+}
+
+/** Where OHIF gets studies from; ours or another's. */
+export interface DataSource {
+  query: { series: { search(studyUid: string): Promise<{ seriesInstanceUid: string; modality: string }[]> } };
+  retrieve: {
+    series: { metadata(options: { StudyInstanceUID: string; filters?: { seriesInstanceUID: string[] }; returnPromises?: boolean }): Promise<unknown> };
+  };
+  deleteStudyMetadataPromise?(studyUid: string): void;
+  getImageIdsForDisplaySet(displaySet: DisplaySet): string[];
 }
 
 /** What OHIF hands to every hook of an extension. */
 export interface Host {
   servicesManager: { services: Services };
   commandsManager: { runCommand(name: string, options: object): unknown };
+  extensionManager: { getActiveDataSource(): DataSource[] };
 }
 
 declare global {
   interface Window {
     /** OHIF puts its rendering library and its tools here. */
-    cornerstone: { metaData: { get(kind: 'imagePlaneModule', imageId: string): ImagePlane | undefined } };
+    cornerstone: {
+      metaData: {
+        get(kind: 'imagePlaneModule', imageId: string): ImagePlane | undefined;
+        get(kind: 'instance', imageId: string): Instance | undefined;
+      };
+      cache: { getImage(imageId: string): LabelmapImage | undefined; removeImageLoadObject(imageId: string): void };
+      Enums: { Events: { IMAGE_RENDERED: string } };
+      getEnabledElement(element: HTMLElement): { viewport: Canvas } | undefined;
+    };
     cornerstoneTools: {
+      Enums: { Events: { MOUSE_CLICK: string } };
       annotation: {
-        selection: { getAnnotationsSelected(): string[] };
-        state: { getAnnotation(uid: string): BoxAnnotation | undefined };
+        config: { style: { setAnnotationStyles(uid: string, styles: object): void } };
+        selection: { getAnnotationsSelected(): string[]; setAnnotationSelected(uid: string, isSelected: boolean, isAdded: boolean): void };
+        state: { getAnnotation(uid: string): BoxAnnotation | undefined; getAllAnnotations(): BoxAnnotation[]; removeAnnotation(uid: string): void };
+        visibility: { setAnnotationVisibility(uid: string, isVisible: boolean): void };
+      };
+      segmentation: { triggerSegmentationEvents: { triggerSegmentationDataModified(segmentationId: string): void } };
+      utilities: {
+        segmentation: {
+          triggerSegmentationRenderBySegmentationId(segmentationId: string): void;
+          setBrushSizeForToolGroup(toolGroupId: string, radius: number, toolName: string): void;
+        };
       };
     };
   }

@@ -51,10 +51,10 @@ test('only boxes of our own reports are changed', () => {
   const prepare = prepareBoxes(imageId => (imageId === 'image' ? OBLIQUE : undefined));
   const ours = prepare(hydration('Sightline')).RectangleROI![0]!.annotation.data;
   near(ours.handles.points[0]!, world([60, 90], OBLIQUE));
-  expect(ours.isSightline).toBe(true);
+  expect(ours.sightline).toEqual({ trackingUid: '2.25.7', documentUid: '1.9' });
   const theirs = prepare(hydration('Another Maker')).RectangleROI![0]!.annotation.data;
   near(theirs.handles.points[0]!, world([60, 90], OBLIQUE, true));
-  expect(theirs.isSightline).toBeUndefined();
+  expect(theirs.sightline).toBeUndefined();
 });
 
 test('our boxes carry their sentence, and those of a reader their statistics', () => {
@@ -63,7 +63,7 @@ test('our boxes carry their sentence, and those of a reader their statistics', (
     () => false
   );
   const handles = { points: [] };
-  const said = lines({ isSightline: true, label: 'A small pleural effusion on the left, blunting the angle.', handles });
+  const said = lines({ sightline: { trackingUid: '2.25.7', documentUid: '1.9' }, label: 'A small pleural effusion on the left, blunting the angle.', handles });
   expect(said.join(' ')).toBe('AI: A small pleural effusion on the left, blunting the angle.');
   expect(said.length > 1 && said.every(line => line.length <= 34)).toBe(true);
   expect(lines({ label: 'mine', handles })).toEqual(['Area: 5 mm2']);
@@ -71,7 +71,7 @@ test('our boxes carry their sentence, and those of a reader their statistics', (
 
 test('a normal structure carries its sentence only while it is selected', () => {
   const lung = { ref: 'SCT:39607008' };
-  const data = { isSightline: true, label: 'The right lung is clear.', finding: lung, findingSites: [lung], handles: { points: [] } };
+  const data = { sightline: { trackingUid: '2.25.7', documentUid: '1.9' }, label: 'The right lung is clear.', finding: lung, findingSites: [lung], handles: { points: [] } };
   const usual = () => [];
   expect(caption(usual, () => false)(data)).toEqual([]);
   expect(caption(usual, () => true)(data)).toEqual(['AI: The right lung is clear.']);

@@ -1,7 +1,12 @@
-/** What OHIF draws of our SR: each box where it belongs, with its sentence beside it instead of statistics of its pixels. */
+/**
+ * What OHIF draws of our SR: each box where it belongs, in the colour of its mask, with its sentence beside it instead of
+ * statistics of its pixels.
+ */
 
-import type { BoxAnnotation, Host, Hydration, ImagePlane, Point, TextLines } from '../ohif';
+import type { BoxAnnotation, DisplaySet, Host, Hydration, ImagePlane, Point, TextLines } from '../ohif';
+import type { Images, Spot } from './images';
 import { isOurs, isStructure } from './results';
+import { boxOf } from './slices';
 
 const LINE_LENGTH = 32;
 
@@ -12,7 +17,7 @@ export function prepareBoxes(planeOf: (imageId: string) => ImagePlane | undefine
       for (const { annotation, TrackingUniqueIdentifier } of Object.values(storedMeasurementByAnnotationType).flat()) {
         const drawn = displaySet.measurements?.find(each => each.TrackingUniqueIdentifier === TrackingUniqueIdentifier);
         const plane = drawn?.imageId ? planeOf(drawn.imageId) : undefined;
-        annotation.data.isSightline = true;
+        annotation.data.sightline = { trackingUid: TrackingUniqueIdentifier, documentUid: displaySet.instance!.SOPInstanceUID };
         if (plane) {
           annotation.data.handles.points = annotation.data.handles.points.map(point => placeRight(point, plane));
         }
@@ -41,6 +46,112 @@ function dot(left: readonly number[], right: readonly number[]): number {
   return left.reduce((sum, value, axis) => sum + value * right[axis]!, 0);
 }
 
+/** The boxes of our reports that are drawn. */
+export class Boxes {
+  private isVisible = true;
+  private lit: string | null = null;
+
+  constructor(
+    private readonly host: Host,
+    private readonly images: Images,
+    private readonly colourOf: (trackingUid: string) => string | null
+  ) {}
+
+  /** Draw a report once every image that a box is on is known to OHIF; returns whether it is drawn. */
+  async draw(report: DisplaySet): Promise<boolean> {
+    await report.load?.({});
+    if (!report.measurements?.length || !report.measurements.every(measurement => measurement.loaded)) {
+      return false;
+    }
+    captionBoxes(this.host);
+    this.host.commandsManager.runCommand('hydrateStructuredReport', { displaySetInstanceUID: report.displaySetInstanceUID });
+    this.paint();
+    return true;
+  }
+
+  /** Take away the boxes of all reports but these. */
+  keep(documentUids: ReadonlySet<string>): void {
+    for (const [uid, { data }] of this.drawn()) {
+      if (!documentUids.has(data.sightline!.documentUid)) {
+        this.host.servicesManager.services.measurementService.remove(uid);
+      }
+    }
+  }
+
+  get all(): BoxAnnotation[] {
+    return this.drawn().map(([, annotation]) => annotation);
+  }
+
+  /** The box of a place, where it has one. */
+  find(trackingUid: string): BoxAnnotation | undefined {
+    return this.all.find(({ data }) => data.sightline!.trackingUid === trackingUid);
+  }
+
+  /** The place whose box a pixel is in; of several the smallest. */
+  at({ seriesUid, slice, row, column }: Spot): string | null {
+    const imageId = this.images.slicesOf(seriesUid)[slice]?.imageId;
+    const hits = this.all.flatMap(({ metadata, data }) => {
+      if (!imageId || metadata?.referencedImageId !== imageId) {
+        return [];
+      }
+      const box = boxOf(data.handles.points, this.images.planeOf(imageId), this.images.sizeOf(imageId));
+      const isHit = box && row >= box.top && row < box.bottom && column >= box.left && column < box.right;
+      return isHit ? [{ uid: data.sightline!.trackingUid, area: (box.bottom - box.top) * (box.right - box.left) }] : [];
+    });
+    return hits.sort((left, right) => left.area - right.area)[0]?.uid ?? null;
+  }
+
+  light(trackingUid: string | null): void {
+    if (trackingUid !== this.lit) {
+      this.lit = trackingUid;
+      this.paint();
+    }
+  }
+
+  show(isVisible: boolean): void {
+    this.isVisible = isVisible;
+    this.paint();
+  }
+
+  /** Colours and visibility of all boxes; to be called again when the colour of a mask becomes known. */
+  paint(): void {
+    const { config, selection, visibility } = window.cornerstoneTools.annotation;
+    for (const [uid, { data }] of this.drawn()) {
+      const { trackingUid } = data.sightline!;
+      const isLit = trackingUid === this.lit;
+      const colour = this.colourOf(trackingUid) ?? USUAL_COLOUR;
+      config.style.setAnnotationStyles(uid, styles(colour, isLit));
+      if (selection.getAnnotationsSelected().includes(uid) !== isLit) {
+        selection.setAnnotationSelected(uid, isLit, isLit);
+      }
+      visibility.setAnnotationVisibility(uid, this.isVisible);
+    }
+  }
+
+  private drawn(): [string, BoxAnnotation][] {
+    const all = window.cornerstoneTools.annotation.state.getAllAnnotations();
+    return all.flatMap((each): [string, BoxAnnotation][] => (each.annotationUID && each.data?.sightline ? [[each.annotationUID, each]] : []));
+  }
+}
+
+export function middleOf(points: readonly Point[]): Point {
+  return [0, 1, 2].map(axis => points.reduce((sum, point) => sum + point[axis]!, 0) / points.length) as Point;
+}
+
+const USUAL_COLOUR = 'rgb(90, 204, 230)';
+
+/** Cornerstone has a style for each state of an annotation; ours differ in width only. */
+function styles(colour: string, isLit: boolean): Record<string, string> {
+  const lineWidth = isLit ? '4' : '2';
+  const each = ['', 'Highlighted', 'Selected', 'Locked'].map(state => ({
+    [`color${state}`]: colour,
+    [`lineWidth${state}`]: lineWidth,
+    [`textBoxColor${state}`]: colour,
+    [`textBoxLinkLineColor${state}`]: colour,
+  }));
+  return Object.assign({}, ...each) as Record<string, string>;
+}
+
 /** Let the rectangle tools write our sentences; what a reader draws keeps its statistics. */
 export function captionBoxes({ servicesManager }: Host): void {
   const { toolGroupService } = servicesManager.services;
@@ -58,7 +169,7 @@ const captioned = new WeakSet<object>();
 /** Lungs and heart have boxes too, on every image: they speak only when they are selected. */
 export function caption(usual: TextLines, isSelected: (data: BoxAnnotation['data']) => boolean): TextLines {
   return (data, ...rest) => {
-    if (!data.isSightline) {
+    if (!data.sightline) {
       return usual(data, ...rest);
     }
     return isStructure(data) && !isSelected(data) ? [] : wrap(`AI: ${data.label ?? ''}`);

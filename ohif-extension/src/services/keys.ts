@@ -32,7 +32,7 @@ export const KEYS: readonly Key[] = [
   { command: 'sightlineAdd', keys: 'n', label: 'Add a finding' },
   { command: 'sightlineUndo', keys: 'u', label: 'Undo the last verdict' },
   { command: 'sightlinePlay', keys: 'p', label: 'Play the reading step by step' },
-  { command: 'sightlineToggleOverlays', keys: 'h', label: 'AI overlays off or on' },
+  { command: 'sightlineToggleOverlays', keys: 'o', label: 'AI overlays off or on' },
   { command: 'sightlineAsk', keys: '/', label: 'Ask' },
   { command: 'sightlinePriors', keys: 'shift+p', label: 'Prior study beside this one' },
   { command: 'sightlineSign', keys: 'shift+s', label: 'Sign the report' },
@@ -52,4 +52,18 @@ export class Keys {
   press(command: Command): void {
     this.heard.forEach(listener => listener(command));
   }
+}
+
+/** One of OHIF's hotkeys. */
+export interface Hotkey {
+  commandName: string;
+  keys: string | string[];
+  label?: string;
+}
+
+/** OHIF's hotkeys with ours; of a key that both have, ours is meant (docs/viewer.md names them). */
+export function withOurs(hotkeys: readonly Hotkey[]): Hotkey[] {
+  const taken = new Set(KEYS.map(({ keys }) => keys));
+  const others = hotkeys.filter(({ keys }) => !taken.has(Array.isArray(keys) ? keys.join('+') : keys));
+  return [...others, ...KEYS.map(({ command, keys, label }) => ({ commandName: command, keys: [keys], label: `AI: ${label}` }))];
 }

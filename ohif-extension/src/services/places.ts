@@ -10,6 +10,9 @@ export type PlaceIn = components['schemas']['PlaceIn'];
 /** A place that is drawn but not kept yet: what the assistant answered. */
 export type Drawn = Omit<components['schemas']['Drawn'], 'score'>;
 
+/** The viewer's own tools for drawing. */
+export type DrawingTool = 'box' | 'brush' | 'eraser';
+
 export interface PointOnSlice {
   series_uid: string;
   slice: number;
@@ -28,7 +31,7 @@ export interface BoxOnSlice {
 }
 
 export interface Places {
-  /** Show a place: its series, slice, box and mask, in stack and MPR viewports. */
+  /** Show a place: its series, slice, box and mask, in stack and MPR viewports. One without a Tracking UID gets a dashed frame. */
   goTo(place: Pick<Place, 'series_uid' | 'instance_uid' | 'start' | 'stop' | 'tracking_uid'>, colour: string): Promise<void>;
   /** Light a place while the pointer or the focus is on its sentence; null ends it. */
   preview(place: Pick<Place, 'tracking_uid'> | null): void;
@@ -42,8 +45,12 @@ export interface Places {
   refresh(studyUid: string): Promise<void>;
   /** What the reader drew last with the viewer's own rectangle or brush on the image shown; null where nothing. */
   drawn(): PlaceIn | null;
-  /** A place as the reader left it after using the viewer's own tools on its box or mask. */
-  edited(place: Pick<Place, 'tracking_uid'>): Promise<PlaceIn>;
+  /** Put one of the viewer's tools into the reader's hand, for a place of the report or for a new one; null takes it back. */
+  draw(tool: DrawingTool | null, place: Place | null): Promise<void>;
+  /** A place as the reader left it after using the viewer's own tools on its box or mask; rejects, in words, where nothing was changed. */
+  edited(place: Place): Promise<PlaceIn>;
+  /** Take what the reader drew from the screen. */
+  clearDrawn(): void;
   /** Draw an answer that nobody has kept yet, in a colour of its own. */
   showDraft(places: readonly Drawn[]): Promise<void>;
   clearDraft(): void;

@@ -2,8 +2,8 @@
 
 import { expect, test } from 'vitest';
 
-import type { DisplaySet, Measurement } from '../ohif';
-import { findBox, newestResults } from './results';
+import type { DisplaySet } from '../ohif';
+import { newestResults } from './results';
 
 interface Options {
   Manufacturer?: string;
@@ -67,13 +67,4 @@ test('each study has its own results', () => {
     ['prior', ['mask of prior']],
     ['report', []],
   ]);
-});
-
-test('a box is found by its image and sentence, and after its label was changed by its image', () => {
-  const box = (uid: string, label: string, SOPInstanceUID: string): Measurement => ({ uid, label, SOPInstanceUID, displaySetInstanceUID: 'ct' });
-  const boxes = [box('a', 'A nodule.', '1.9.1'), box('b', 'A nodule.', '1.9.2'), box('c', 'Effusion.', '1.9.2')];
-  expect(findBox(boxes, 'A nodule.', '1.9.2')?.uid).toBe('b');
-  expect(findBox(boxes, 'Effusion.', '1.9.2')?.uid).toBe('c');
-  expect(findBox(boxes, 'Renamed.', '1.9.1')?.uid).toBe('a');
-  expect(findBox(boxes, 'A nodule.', '1.9.3')).toBeUndefined();
 });

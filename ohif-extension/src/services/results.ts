@@ -1,6 +1,6 @@
 /** Which of a study's display sets are Sightline's newest results. Pure: it only looks. */
 
-import type { Code, ContentItem, DisplaySet, Measurement } from '../ohif';
+import type { Code, ContentItem, DisplaySet } from '../ohif';
 
 export const MANUFACTURER = 'Sightline';
 
@@ -37,15 +37,19 @@ export function newestResults(displaySets: readonly DisplaySet[]): Result[] {
     const places = new Set(uidsIn(report.instance?.ContentSequence));
     return {
       report,
-      segmentations: displaySets.filter(
-        each =>
-          each.Modality === 'SEG' &&
-          isOurs(each) &&
-          each.StudyInstanceUID === report.StudyInstanceUID &&
-          asList(each.instance?.SegmentSequence).some(segment => places.has(segment.TrackingUID ?? ''))
-      ),
+      segmentations: newestOfSeries(
+        displaySets.filter(each => each.Modality === 'SEG' && isOurs(each) && each.StudyInstanceUID === report.StudyInstanceUID)
+      ).filter(each => asList(each.instance?.SegmentSequence).some(segment => places.has(segment.TrackingUID ?? ''))),
     };
   });
+}
+
+/** OHIF makes a display set of each version of a Segmentation that it comes to know. */
+function newestOfSeries(displaySets: readonly DisplaySet[]): DisplaySet[] {
+  const version = (each: DisplaySet) => Number(each.instance?.InstanceNumber ?? 0);
+  return displaySets.filter(
+    each => !displaySets.some(other => other.SeriesInstanceUID === each.SeriesInstanceUID && version(other) > version(each))
+  );
 }
 
 /** Tracking UIDs of a document's places: the only UIDs that stand as values in its content. */
@@ -54,14 +58,8 @@ function uidsIn(content: ContentItem[] | ContentItem | undefined): string[] {
 }
 
 /** A sequence of one item may come as that item. */
-function asList<T>(sequence: T[] | T | undefined): T[] {
+export function asList<T>(sequence: T[] | T | undefined): T[] {
   return sequence === undefined ? [] : Array.isArray(sequence) ? sequence : [sequence];
-}
-
-/** The box that OHIF drew for a sentence on one image; a box whose label was changed is still found by its image. */
-export function findBox(measurements: readonly Measurement[], sentence: string, instanceUid: string): Measurement | undefined {
-  const onImage = measurements.filter(each => each.SOPInstanceUID === instanceUid);
-  return onImage.find(each => each.label === sentence) ?? onImage[0];
 }
 
 /** Whether a box is about a normal structure: in our reports that is its own site, and an abnormal finding sits in another. */

@@ -1,26 +1,32 @@
 /**
  * Shows our results without being asked: boxes and masks appear on an image as soon as a viewport shows it, and the first
- * image shown opens where a finding is. What the reader then hides or closes stays hidden.
+ * image shown opens where a finding is. What is no longer in force is taken away; what the reader hides or closes stays hidden.
  */
 
 import { PANEL_ID } from '../id';
 import type { DisplaySet, Host, Subscription, Viewport } from '../ohif';
-import { captionBoxes } from './boxes';
+import { middleOf, type Boxes } from './boxes';
+import { toSlice, type Images } from './images';
+import type { Masks } from './masks';
 import { askForReport, type Answer } from './reports';
-import { isStructure, newestResults } from './results';
+import { isStructure, newestResults, type Result } from './results';
 
 export class Showing {
   private readonly subscriptions: Subscription[];
-  private readonly hydrated = new Set<string>();
-  private readonly laid = new Set<string>();
+  private readonly drawn = new Set<string>();
   private readonly opened = new Set<string>();
   private readonly asked = new Map<string, Promise<Answer>>();
   private hasComplained = false;
   private working: Promise<void> = Promise.resolve();
 
-  constructor(private readonly host: Host) {
+  constructor(
+    private readonly host: Host,
+    private readonly images: Images,
+    private readonly boxes: Boxes,
+    private readonly masks: Masks
+  ) {
     const { displaySetService, cornerstoneViewportService } = this.services;
-    const look = () => this.look();
+    const look = () => void this.look();
     this.subscriptions = [
       displaySetService.subscribe(displaySetService.EVENTS.DISPLAY_SETS_ADDED, look),
       cornerstoneViewportService.subscribe(cornerstoneViewportService.EVENTS.VIEWPORT_DATA_CHANGED, look),
@@ -31,88 +37,124 @@ export class Showing {
     this.subscriptions.forEach(subscription => subscription.unsubscribe());
   }
 
+  /** Another version of a study's report may be in force: get what the archive has now, and draw that. */
+  async refresh(studyUid: string): Promise<void> {
+    const [source] = this.host.extensionManager.getActiveDataSource();
+    if (source) {
+      const series = await source.query.series.search(studyUid);
+      const seriesInstanceUID = series.filter(each => ['SR', 'SEG'].includes(each.modality)).map(each => each.seriesInstanceUid);
+      if (seriesInstanceUID.length > 0) {
+        // OHIF keeps what it once asked a study for; whoever asks after us must get the whole study again.
+        source.deleteStudyMetadataPromise?.(studyUid);
+        await source.retrieve.series.metadata({ StudyInstanceUID: studyUid, filters: { seriesInstanceUID } });
+        source.deleteStudyMetadataPromise?.(studyUid);
+      }
+    }
+    this.asked.clear();
+    await this.look();
+  }
+
   /** OHIF announces many small changes; each is looked at in turn, after the one before it is dealt with. */
-  private look(): void {
+  private look(): Promise<void> {
     this.working = this.working.then(() => this.show()).catch(error => this.complain(error));
+    return this.working;
   }
 
   private async show(): Promise<void> {
-    const displaySets = this.services.displaySetService.getActiveDisplaySets();
-    for (const viewport of this.services.viewportGridService.getState().viewports.values()) {
-      const image = displaySets.find(each => !each.isDerivedDisplaySet && viewport.displaySetInstanceUIDs.includes(each.displaySetInstanceUID));
-      const result = image && newestResults(displaySets).find(each => each.report.StudyInstanceUID === image.StudyInstanceUID);
-      if (!image) {
-        continue;
-      }
+    if (this.shown().length > 0) {
       this.openPanel();
-      if (result && (await this.isInForce(result.report))) {
+    }
+    const results = await this.inForce(newestResults(this.services.displaySetService.getActiveDisplaySets()));
+    this.takeAway(results);
+    for (const { viewport, image } of this.shown()) {
+      const result = results.find(each => each.report.StudyInstanceUID === image.StudyInstanceUID);
+      if (result) {
         await this.drawBoxes(result.report).catch(error => this.complain(error));
-        const isLaying = this.layMasks(result.segmentations, viewport, image);
-        if (!isLaying) {
-          this.goToFinding(viewport, image); // a layer that is added later would set the viewport back
-        }
+        await this.layMasks(result.segmentations, viewport, image).catch(error => this.complain(error));
+        await this.goToFinding(viewport, image);
       }
     }
+  }
+
+  /** Viewports that show images, with the images. */
+  private shown(): { viewport: Viewport; image: DisplaySet }[] {
+    return [...this.services.viewportGridService.getState().viewports.values()].flatMap(viewport => {
+      const image = this.images.shownIn(viewport.viewportId);
+      return image ? [{ viewport, image }] : [];
+    });
   }
 
   /** What was taken back is not drawn, although the archive still has it. Where Sightline is away, the newest is. */
-  private async isInForce(report: DisplaySet): Promise<boolean> {
-    const uid = report.instance?.SOPInstanceUID ?? '';
-    if (!this.asked.has(uid)) {
-      this.asked.set(uid, askForReport(report.StudyInstanceUID, new AbortController().signal));
-    }
-    const answer = await this.asked.get(uid)!;
-    return answer.kind !== 'known' || answer.study.report?.document_uid === uid;
+  private async inForce(results: readonly Result[]): Promise<Result[]> {
+    const answers = await Promise.all(
+      results.map(({ report }) => {
+        const uid = report.instance?.SOPInstanceUID ?? '';
+        if (!this.asked.has(uid)) {
+          this.asked.set(uid, askForReport(report.StudyInstanceUID));
+        }
+        return this.asked.get(uid)!;
+      })
+    );
+    return results.filter((result, index) => {
+      const answer = answers[index]!;
+      return answer.kind !== 'known' || answer.study.report?.document_uid === result.report.instance?.SOPInstanceUID;
+    });
   }
 
-  /** OHIF closes the panels of a mode when it enters it. */
+  /** OHIF closes the panels of a mode when it enters it, and a mode may not have been told of ours. */
   private openPanel(): void {
-    if (!this.opened.has(PANEL_ID)) {
-      this.opened.add(PANEL_ID);
-      this.services.panelService.activatePanel(PANEL_ID, true);
-    }
-  }
-
-  /** Every image that a box is on must be known before OHIF can draw the report. */
-  private async drawBoxes(report: DisplaySet): Promise<void> {
-    if (this.hydrated.has(report.displaySetInstanceUID)) {
+    if (this.opened.has(PANEL_ID)) {
       return;
     }
-    await report.load?.({});
-    if (report.measurements?.length && report.measurements.every(measurement => measurement.loaded)) {
-      this.hydrated.add(report.displaySetInstanceUID);
-      captionBoxes(this.host);
-      this.host.commandsManager.runCommand('hydrateStructuredReport', { displaySetInstanceUID: report.displaySetInstanceUID });
+    this.opened.add(PANEL_ID);
+    const { panelService } = this.services;
+    if (!panelService.getPanels(panelService.PanelPosition.Right).some(each => each.id === PANEL_ID)) {
+      panelService.addPanel(panelService.PanelPosition.Right, PANEL_ID);
+    }
+    panelService.activatePanel(PANEL_ID, true);
+  }
+
+  private takeAway(results: readonly Result[]): void {
+    const documentUids = new Set(results.map(({ report }) => report.instance?.SOPInstanceUID ?? ''));
+    this.boxes.keep(documentUids);
+    this.masks.keep(results.flatMap(each => each.segmentations));
+    this.drawn.forEach(uid => documentUids.has(uid) || this.drawn.delete(uid));
+  }
+
+  private async drawBoxes(report: DisplaySet): Promise<void> {
+    const uid = report.instance?.SOPInstanceUID ?? '';
+    if (!this.drawn.has(uid)) {
+      this.drawn.add(uid);
+      if (!(await this.boxes.draw(report))) {
+        this.drawn.delete(uid);
+      }
     }
   }
 
-  /** Add the masks of this image to its viewport, once; returns whether one is on its way. */
-  private layMasks(segmentations: readonly DisplaySet[], { viewportId, displaySetInstanceUIDs }: Viewport, image: DisplaySet): boolean {
-    let isLaying = false;
+  private async layMasks(segmentations: readonly DisplaySet[], { viewportId }: Viewport, image: DisplaySet): Promise<void> {
     for (const segmentation of segmentations) {
-      const uid = segmentation.displaySetInstanceUID;
       const [source] = this.services.displaySetService.getDisplaySetsForReferences(segmentation.instance?.ReferencedSeriesSequence ?? []);
-      if (source?.displaySetInstanceUID !== image.displaySetInstanceUID || this.laid.has(`${viewportId} ${uid}`)) {
-        continue;
-      }
-      this.laid.add(`${viewportId} ${uid}`);
-      if (!displaySetInstanceUIDs.includes(uid)) {
+      if (source?.displaySetInstanceUID === image.displaySetInstanceUID) {
         // OHIF takes any image of the series for the source where the SEG arrives first.
         segmentation.referencedDisplaySetInstanceUID = image.displaySetInstanceUID;
-        this.host.commandsManager.runCommand('addDisplaySetAsLayer', { viewportId, displaySetInstanceUID: uid });
-        isLaying = true;
+        await this.masks.lay(segmentation, viewportId);
+        this.boxes.paint();
       }
     }
-    return isLaying;
   }
 
-  private goToFinding({ viewportId }: Viewport, { displaySetInstanceUID }: DisplaySet): void {
-    const { measurementService } = this.services;
-    const boxes = measurementService.getMeasurements().filter(each => each.displaySetInstanceUID === displaySetInstanceUID);
-    const finding = boxes.find(each => !isStructure(each)) ?? boxes[0];
-    if (finding && !this.opened.has(displaySetInstanceUID)) {
-      this.opened.add(displaySetInstanceUID);
-      measurementService.jumpToMeasurement(viewportId, finding.uid);
+  /** An image that is shown for the first time opens where a finding is, or else where a structure is. */
+  private async goToFinding({ viewportId }: Viewport, image: DisplaySet): Promise<void> {
+    if (this.opened.has(image.displaySetInstanceUID)) {
+      return;
+    }
+    const imageIds = new Set(this.images.imageIdsOf(image));
+    const mine = this.boxes.all.filter(each => imageIds.has(each.metadata?.referencedImageId ?? ''));
+    const box = mine.find(each => !isStructure(each.data)) ?? mine[0];
+    const canvas = this.images.canvas(viewportId);
+    if (box && canvas) {
+      this.opened.add(image.displaySetInstanceUID);
+      await toSlice(canvas, box.metadata!.referencedImageId!, middleOf(box.data.handles.points));
     }
   }
 
