@@ -8,8 +8,8 @@ slice. So a mask stays one piece along the slices, and never jumps to another st
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ai_engine.consistency import Checked
 from ai_engine.model.reading import ReadSentence
-from radiology.finding import Presence, Side
+from radiology.finding import Presence, Region, Side
 
 LUNG_HU = (-950.0, -500.0)
 """Aerated lung; air outside the body is below it."""
@@ -100,6 +100,18 @@ def join(said: Mapping[int, Sequence[Checked]], slices: int, follow: Follow) -> 
         if absent and name not in stated and {each.key for each in group} == set(said)
     ]
     return [*positive, *negative]
+
+
+def stacked(series_uid: str, masks: Mapping[int, NDArray[np.bool_]], read: Collection[int], score: float) -> Region:
+    """Return masks (row, column) by slice index as one place; ``read`` are the slices that were read, on the others masks were followed."""
+    first, last = min(masks), max(masks)
+    block = np.zeros((last + 1 - first, *masks[first].shape), np.bool_)
+    for index, mask in masks.items():
+        block[index - first] = mask
+    region = Region.from_mask(series_uid, block, score, first)
+    shown = range(region.box.start[0], region.box.stop[0])
+    there = tuple(sorted(index for index in read if index in shown))
+    return replace(region, read_slices=() if len(there) == len(shown) else there)
 
 
 def _paths(keys: Sequence[int], slices: int) -> dict[int, tuple[range, range]]:

@@ -5,7 +5,7 @@ decoder as it is here. SAM 2's prompt encoder and mask decoder learn; the pictur
 for bit, so features and [SEG] states are computed once. A reader is simulated: a click well inside the object, a loose box around it, or
 a mask that needs correcting, then clicks where drawn and true mask differ most, each with the mask before. Objects are the masks of a
 scene, unions of two and parts of one, so that what is pointed at counts more than what has a name. Every step also draws the masks of the
-pictures' own [SEG] states, so that reports keep theirs.
+pictures' own [SEG] states, which are to stay what they were before this stage: reports keep theirs.
 
 The output folder holds the weights, ``losses.png`` and, with ``--scores``, the Dice of both kinds of prompts, before and after.
 """
@@ -55,11 +55,13 @@ STAGE = Stage(
     learning_rates={"segmenter": PEAK_RATE},
     weights=Weights(token=0, dice=2, mask_cross_entropy=1, quality=0.5),
 )
+KEPT = {"state kept": 2.0, "state quality": 2.0}
+"""Weights of the losses that hold the [SEG] states' masks."""
 TASKS: tuple[tuple[Task, float], ...] = (("report", 0.7), ("segmentation", 0.3))
 """What the [SEG] states are of, and how often."""
 STILL = Augmentation(zoom=0, stretch=0, bend=0, shift=0, turn_degrees=0, contrast=0, noise=0)
 """Held-out pictures are measured as they are."""
-PICTURES, OBJECTS, STATES = 4, 2, 2
+PICTURES, OBJECTS, STATES = 4, 2, 3
 """Pictures of a step, objects that are pointed at and [SEG] states that are drawn of each."""
 CORRECTIONS = 2
 """At most so many clicks after the first prompt."""
@@ -86,12 +88,16 @@ class Prepared:
         features: finest first, [channel, row, column] in half precision.
         prompts: [mask, channel], projected [SEG] states.
         masks: [mask, row, column], what each of them is of, on twice the mask's grid; empty where it is not there.
+        drawn: [mask, row, column], the logits that each of them draws on the mask's grid before this stage, in half precision.
+        expected_iou: [mask], and the IoU that is expected of it.
         labels: of the masks.
     """
 
     features: list[Tensor]
     prompts: Tensor
     masks: Tensor
+    drawn: Tensor
+    expected_iou: Tensor
     labels: tuple[str, ...]
 
     @property
@@ -108,19 +114,29 @@ def prepare(model: UnifiedModel, encode: Encoder, case: Case, rng: np.random.Gen
     if sample.masks is None:
         return None
     targets = cached(model, join([sample], encode.language.seg))
-    return Prepared(
-        [level[0].half() for level in model.encode_image(targets.segmenter_pixels.float())],
-        model.project(targets.states).float(),
-        targets.masks > 0.5,
-        tuple(LABELS[label] for label in targets.mask_labels),
-    )
+    features, prompts = model.encode_image(targets.segmenter_pixels.float()), model.project(targets.states).float()
+    drawn, expected_iou = model.decode_masks(features, prompts)
+    labels = tuple(LABELS[label] for label in targets.mask_labels)
+    return Prepared([level[0].half() for level in features], prompts, targets.masks > 0.5, drawn.half(), expected_iou, labels)
 
 
-def pointable(segmenter: Segmenter) -> list[nn.Parameter]:
-    """Let only prompts and decoder learn, points counted as the picture's cells are; return the parameters."""
+def ready(model: UnifiedModel) -> None:
+    """Let weights that have never seen a point begin from what SAM 2 is: places of points count as the picture's cells do.
+
+    A mask to correct says nothing at first.
+    """
+    if model.config.segmenter.pointable:
+        return
+    sam = model.grounding_encoder.sam2_model
+    prompts = sam.prompt_encoder
+    prompts.shared_embedding.positional_embedding.copy_(sam.shared_image_embedding.positional_embedding)
+    nn.init.zeros_(prompts.mask_embed.conv3.weight)
+    prompts.mask_embed.conv3.bias.data.copy_(prompts.no_mask_embed.weight[0].detach())
+
+
+def freeze(segmenter: Segmenter) -> list[nn.Parameter]:
+    """Let only prompts and decoder learn; return the parameters."""
     sam = segmenter.sam2_model
-    # A model that was made from nothing has drawn the two apart; SAM 2 has but one.
-    sam.prompt_encoder.shared_embedding.positional_embedding.copy_(sam.shared_image_embedding.positional_embedding)
     learning = []
     for name, parameter in sam.named_parameters():
         parameter.requires_grad_(name.startswith(LEARNS) and not name.startswith(FROZEN))
@@ -192,6 +208,14 @@ def cells(masks: Tensor) -> Tensor:
     return functional.avg_pool2d(masks.float(), 2)
 
 
+def kept_loss(logits: Tensor, before: Tensor) -> Tensor:
+    """How far masks [mask, row, column] are from what they were: their divergence in bits of a pixel, against each mask's own size."""
+    likely = before.sigmoid()
+    lost = functional.binary_cross_entropy_with_logits(logits, likely, reduction="none")
+    least = functional.binary_cross_entropy_with_logits(before, likely, reduction="none")
+    return ((lost - least).flatten(1).sum(1) / (likely.flatten(1).sum(1) + LEAST_CELLS)).mean()
+
+
 class Pointing:
     """A reader that points at one object of each of some pictures, and corrects what is drawn."""
 
@@ -248,9 +272,10 @@ def step_losses(segmenter: Segmenter, pictures: Sequence[Prepared], size: int, r
     features = [torch.stack([each.float() for each in level]) for level in zip(*(each.features for each in pictures), strict=True)]
     states = [(number, int(index)) for number, each in enumerate(pictures) for index in rng.permutation(len(each.masks))[:STATES]]
     prompts = torch.stack([pictures[number].prompts[index] for number, index in states])
-    masks = cells(torch.stack([pictures[number].masks[index] for number, index in states]))
+    before = torch.stack([pictures[number].drawn[index] for number, index in states]).float()
+    expected = torch.stack([pictures[number].expected_iou[index] for number, index in states])
     drawn = segmenter.decode(features, Prompts(prompts), torch.tensor([number for number, _ in states]))
-    losses = {f"state {name}": loss for name, loss in compared(drawn.logits, drawn.expected_iou, masks, STAGE.weights).items()}
+    losses = {"state kept": kept_loss(drawn.logits, before), "state quality": functional.mse_loss(drawn.expected_iou, expected)}
 
     first = list(FIRST_PROMPTS)[int(rng.choice(len(FIRST_PROMPTS), p=list(FIRST_PROMPTS.values())))]
     numbers = [number for number, each in enumerate(pictures) if each.there for _ in range(OBJECTS)]
@@ -289,7 +314,8 @@ def learn(model: UnifiedModel, pictures: Sequence[Prepared], stage: Stage, seed:
     Yields an entry for :func:`training.pictures.draw_losses` after every step.
     """
     segmenter = model.grounding_encoder
-    parameters = pointable(segmenter)
+    ready(model)
+    parameters = freeze(segmenter)
     optimizer = torch.optim.AdamW(parameters, lr=PEAK_RATE, betas=(0.9, 0.95), weight_decay=0.01, fused=True)
     rng = np.random.default_rng((seed, 1))
     order = (int(index) for _ in iter(int, 1) for index in rng.permutation(len(pictures)))
@@ -304,7 +330,9 @@ def learn(model: UnifiedModel, pictures: Sequence[Prepared], stage: Stage, seed:
             group["lr"] = rate
         batch = [pictures[index] for index in islice(order, PICTURES)]
         losses = step_losses(segmenter, batch, model.config.segmenter_size, rng)
-        total = torch.stack([STAGE.weights.of(name.split()[1]) * loss for name, loss in losses.items()]).sum()
+        total = torch.stack(
+            [(KEPT[name] if name in KEPT else stage.weights.of(name.split()[1])) * loss for name, loss in losses.items()]
+        ).sum()
         optimizer.zero_grad(set_to_none=True)
         total.backward()
         if nn.utils.clip_grad_norm_(parameters, 1.0).isfinite():

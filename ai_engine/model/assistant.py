@@ -1,12 +1,12 @@
 """The assistant: images in, sentences with the places they are about out. Knows no study, no DICOM and no volume.
 
-``read`` and ``read_many`` report, ``segment``, ``detect`` and ``ask`` answer what somebody wants to know of one image.
+``read`` and ``read_many`` report, ``segment``, ``detect`` and ``ask`` answer what somebody wants to know of one image; ``drawer`` draws
+what somebody points at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from math import exp
 from pathlib import Path
@@ -20,16 +20,15 @@ from ai_engine.model.answer import Answer, Mark, Part, Sentence, Step, parse
 from ai_engine.model.compiled import compile_encoders
 from ai_engine.model.confidence import Evidence, confidences, evidence
 from ai_engine.model.config import ModelConfig
-from ai_engine.model.images import Box, Kind, Letterbox, mllm_input, segmenter_input, windowed
+from ai_engine.model.drawing import Drawer, memory_errors
+from ai_engine.model.images import Box, Kind, Letterbox, mllm_input, windowed
 from ai_engine.model.language import END, Language
-from ai_engine.model.memory import Track
 from ai_engine.model.prompt import BRIEFLY, DETECTION_QUERIES, QUERIES, SEGMENTATION_QUERIES, prompt_ids
 from ai_engine.model.reading import Located, Mask, Place, Reading, ReadSentence, Reply
-from ai_engine.model.segmenter import Prompts
 from ai_engine.model.tasks import parse_detection, parse_question, parse_segmentation
 from ai_engine.model.unified import Generated, UnifiedModel
 from ai_engine.model.weights import load_weights
-from radiology.errors import EngineError, OutOfMemory, UnreadableAnswer
+from radiology.errors import EngineError, UnreadableAnswer
 from radiology.finding import Presence
 from radiology.settings import Encoders
 from radiology.terms import TERMS
@@ -37,8 +36,6 @@ from radiology.terms import TERMS
 TOGETHER = 8
 """How many images are read at a time; more would take more memory and no less time for each."""
 _SPELLED = "The model spelled out a [SEG] in letters; the study needs a radiologist's own reading."
-_NOWHERE = -1024.0
-"""Logit of every cell where an object is not on the slice (SAM 2)."""
 
 
 class Assistant:
@@ -46,6 +43,7 @@ class Assistant:
 
     def __init__(self, model: UnifiedModel, language: Language, maximum_new_tokens: int = 512, weights_hash: str = "") -> None:
         self.model = model
+        self.drawer = Drawer(model)
         self.language = language
         self.maximum_new_tokens = maximum_new_tokens
         self.weights_hash = weights_hash
@@ -109,9 +107,9 @@ class Assistant:
         answer = parse_segmentation(text)
         if len(answer.labels) != len(generated.seg_states):
             raise UnreadableAnswer(_SPELLED, text)
-        with torch.inference_mode(), _memory_errors():
-            masks = self._draw(*self._encoded(channels, spacing_mm), generated.seg_states)
-        places = tuple(Located(label, mask) for label, mask in zip(answer.labels, masks, strict=True))
+        masks = self.drawer.draw_states(self.drawer.encode_channels(channels, spacing_mm), generated.seg_states)
+        drawn = zip(answer.labels, masks, generated.seg_states, strict=True)
+        places = tuple(Located(label, mask, seg_state=state) for label, mask, state in drawn)
         return Reply(answer.text, exp(generated.log_probabilities[0]), places)
 
     def detect(self, array: NDArray[np.float32], kind: Kind, target: str, spacing_mm: tuple[float, float] | None = None) -> Reply:
@@ -133,12 +131,12 @@ class Assistant:
     ) -> dict[str, Evidence]:
         """Return what the model answers when it is asked whether each of ``targets`` is there, and made to draw it."""
         channels = windowed(array, kind)
-        with torch.inference_mode(), _memory_errors():
-            _, features = self._encoded(channels, spacing_mm)
+        features = self.drawer.encode_channels(channels, spacing_mm).features
+        with torch.inference_mode(), memory_errors():
             return evidence(self.model, self.language, self._see([channels], spacing_mm), features, targets)
 
     def _answer(self, channels: NDArray[np.uint8], query: str, spacing_mm: tuple[float, float] | None) -> tuple[Generated, str]:
-        with _memory_errors():
+        with memory_errors():
             visual = self._see([channels], spacing_mm)
             prompt = prompt_ids(self.language, self.config.visual_tokens, query)
             (generated,) = self.model.generate([prompt], visual, self.maximum_new_tokens)
@@ -148,7 +146,7 @@ class Assistant:
         self, pictures: Sequence[NDArray[np.uint8]], query: str, spacing_mm: tuple[float, float] | None, indication: str
     ) -> list[Reading | UnreadableAnswer]:
         prompt = prompt_ids(self.language, self.config.visual_tokens, query, indication)
-        with _memory_errors():
+        with memory_errors():
             visual = self._see(pictures, spacing_mm)
             answers = self.model.generate([prompt] * len(pictures), visual, self.maximum_new_tokens)
         texts = [self.language.decode(generated.ids) for generated in answers]
@@ -160,10 +158,10 @@ class Assistant:
                 readings.append(answer)
                 continue
             frame = Letterbox.fit(channels.shape[1:], self.config.image_size, spacing_mm)
-            with torch.inference_mode(), _memory_errors():
-                fine, features = self._encoded(channels, spacing_mm)
-                masks = self._draw(fine, features, generated.seg_states)
-                sure = confidences(self.model, self.language, tokens, features, answer.sentences, generated)
+            picture = self.drawer.encode_channels(channels, spacing_mm)
+            masks = self.drawer.draw_states(picture, generated.seg_states)
+            with torch.inference_mode(), memory_errors():
+                sure = confidences(self.model, self.language, tokens, picture.features, answer.sentences, generated)
             sentences = self._sentences(answer, sure, zip(masks, generated.seg_states, strict=True), frame)
             readings.append(Reading(_steps_in_source(answer, frame), sentences, answer.impression, text))
         return readings
@@ -192,25 +190,11 @@ class Assistant:
             seg_states: at least one.
             spacing_mm: row and column spacing.
 
-        Yields:
-            One mask for each state; an empty one where the object is not on the slice.
+        Returns:
+            For each slice, when it is asked for, one mask for each state; an empty one where the object is not on the slice.
         """
-        with torch.no_grad(), _memory_errors():
-            _, features = self._encoded(windowed(key, kind), spacing_mm)
-            track = Track(self.model.grounding_encoder, features, Prompts(self.model.project(torch.stack(list(seg_states)))))
-        for array in slices:
-            with torch.no_grad(), _memory_errors():
-                frame, features = self._encoded(windowed(array, kind), spacing_mm)
-                drawn = track.step(features)
-                logits = drawn.logits.where(drawn.presence[:, None, None] > 0, _NOWHERE)
-            yield _masks(frame, logits, drawn.expected_iou)
-
-    def _draw(self, frame: Letterbox, features: list[torch.Tensor], states: torch.Tensor) -> tuple[Mask, ...]:
-        return _masks(frame, *self.model.decode_masks(features, self.model.project(states)))
-
-    def _encoded(self, channels: NDArray[np.uint8], spacing_mm: tuple[float, float] | None) -> tuple[Letterbox, list[torch.Tensor]]:
-        frame = Letterbox.fit(channels.shape[1:], self.config.segmenter_size, spacing_mm)
-        return frame, self.model.encode_image(self._tensor(segmenter_input(frame.image(channels)))[None])
+        encoded = (self.drawer.encode(array, kind, spacing_mm) for array in slices)
+        return self.drawer.follow_states(self.drawer.encode(key, kind, spacing_mm), encoded, torch.stack(list(seg_states)))
 
     def _sentences(
         self, answer: Answer, sure: Sequence[float], drawn: Iterator[tuple[Mask, torch.Tensor]], frame: Letterbox
@@ -244,18 +228,6 @@ def _parsed(text: str, states: int) -> Answer | UnreadableAnswer:
     return answer if marks == states else UnreadableAnswer(_SPELLED, text)
 
 
-def _masks(frame: Letterbox, logits: torch.Tensor, expected_iou: torch.Tensor) -> tuple[Mask, ...]:
-    return tuple(
-        _mask(frame.logits_to_source(each.float().cpu().numpy()), float(iou)) for each, iou in zip(logits, expected_iou, strict=True)
-    )
-
-
-def _mask(logits: NDArray[np.float32], expected_iou: float) -> Mask:
-    pixels = logits > 0
-    certainty = float((1 / (1 + np.exp(-logits[pixels]))).mean()) if pixels.any() else 0.0
-    return Mask(pixels, certainty * expected_iou)
-
-
 def _marked_place(mark: Mark, mask: Mask, seg_state: torch.Tensor, frame: Letterbox) -> Place:
     return Place(mark.side, _in_source(mark.box, frame), mask, seg_state)
 
@@ -271,15 +243,3 @@ def _steps_in_source(answer: Answer, frame: Letterbox) -> tuple[Step, ...]:
 
 def _in_source(box: Box | None, frame: Letterbox) -> Box | None:
     return None if box is None else frame.box_to_source(box)
-
-
-@contextmanager
-def _memory_errors() -> Iterator[None]:
-    try:
-        yield
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        raise OutOfMemory("The device has too little memory for the model; give it more or use another device.") from error
-    except RuntimeError as error:
-        if "can't allocate memory" not in str(error):  # the CPU allocator has no error type of its own
-            raise
-        raise OutOfMemory("The machine has too little memory for the model; give it more.") from error

@@ -28,12 +28,19 @@ from radiology.terms import TERMS
 _LEAST_IOU = 0.01
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
-    """What the model answers about one finding: log odds of yes against no, and of the IoU that it expects of the finding's mask."""
+    """What the model answers about one finding.
+
+    Attributes:
+        said: log odds of yes against no, when it is asked whether the finding is there.
+        drawn: log odds of the IoU that it expects of the finding's mask, when it is made to draw it.
+        logits: that mask, on a grid over the segmenter's picture [row, column].
+    """
 
     said: float
     drawn: float
+    logits: torch.Tensor
 
 
 def confidences(
@@ -90,9 +97,9 @@ def evidence(
     states = model.continued(questions[0][:common], [prompt[common:] for prompt in (*questions, *drawings)], visual)
     chances = model.chances(states[: len(asked)])
     yes, no = (chances[:, answer_ids(language, word)[0]].double().clamp_min(1e-12).log() for word in ("yes", "no"))
-    _, expected_iou = model.decode_masks(features, model.project(states[len(asked) :]))
+    logits, expected_iou = model.decode_masks(features, model.project(states[len(asked) :]))
     drawn = expected_iou.double().clamp(_LEAST_IOU, 1 - _LEAST_IOU).logit()
-    return {target: Evidence(*each) for target, *each in zip(asked, (yes - no).tolist(), drawn.tolist(), strict=True)}
+    return {target: Evidence(*each) for target, *each in zip(asked, (yes - no).tolist(), drawn.tolist(), logits, strict=True)}
 
 
 def _up_to_mark(language: Language, target: str) -> list[int]:

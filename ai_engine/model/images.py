@@ -117,10 +117,14 @@ class Letterbox:
             target[self.top : self.top + self.height, self.left : self.left + self.width] = np.asarray(resized)
         return picture
 
+    def to_picture(self, row: float, column: float) -> tuple[float, float]:
+        """Source pixels to picture pixels, both counted from the corner."""
+        return self.top + row * self.height / self.shape[0], self.left + column * self.width / self.shape[1]
+
     def box_to_model(self, box: Box) -> Box:
         """Source pixels to the smallest box of whole picture pixels around them."""
-        low = self._to_picture(box[0], box[1])
-        high = self._to_picture(box[2], box[3])
+        low = self.to_picture(box[0], box[1])
+        high = self.to_picture(box[2], box[3])
         return int(np.floor(low[0])), int(np.floor(low[1])), int(np.ceil(high[0])), int(np.ceil(high[1]))
 
     def box_to_source(self, box: Box) -> Box | None:
@@ -142,9 +146,6 @@ class Letterbox:
         rows = _interpolation(self.shape[0], self.top, self.height, self.size, logits.shape[0])
         columns = _interpolation(self.shape[1], self.left, self.width, self.size, logits.shape[1])
         return np.asarray(rows @ logits @ columns.T, np.float32)
-
-    def _to_picture(self, row: float, column: float) -> tuple[float, float]:
-        return self.top + row * self.height / self.shape[0], self.left + column * self.width / self.shape[1]
 
     def _to_source(self, row: float, column: float) -> tuple[float, float]:
         return (row - self.top) * self.shape[0] / self.height, (column - self.left) * self.shape[1] / self.width

@@ -83,11 +83,13 @@ class Located:
 
     Attributes:
         label: what is there, a name of :data:`radiology.terms.TERMS` with its side before it where the answer has one.
+        seg_state: the state of the mask's ``[SEG]``, for :meth:`Assistant.carry`.
     """
 
     label: str
     mask: Mask | None = None
     box: Box | None = None
+    seg_state: torch.Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""The worker process: loads the model once, then reads one study after the other as the queue names them."""
+"""The worker process: loads the model once, then reads studies and answers questions one after the other as the queue names them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import sys
 import structlog
 from pydantic import ValidationError
 
-from ai_engine.engine import Engine
+from ai_engine.answering import Answerer
+from ai_engine.engine import Engine, load_assistant
+from ai_engine.worker.asking import Desk
 from ai_engine.worker.reading import Worker
 from ai_engine.worker.tasks import register
 from connector.ledger import MODEL_IN_USE, Ledger
@@ -34,13 +36,16 @@ def main() -> None:
 
 
 def run(settings: Settings) -> None:
-    """Load the model, then take jobs one at a time in this process."""
+    """Load the model, then take jobs and questions one at a time in this process."""
     configure_logs(settings.log, "worker")
     ledger = Ledger.open(settings)
-    engine = Engine.load(settings.engine)
+    assistant = load_assistant(settings.engine)
+    engine = Engine.of(assistant, settings.engine)
     ledger.remember(MODEL_IN_USE, engine.identity.weights_hash)
     app = celery_app(settings)
     name = f"{socket.gethostname()}:{os.getpid()}"
-    register(app, Worker(name, ledger, Pacs.connect(settings.pacs), engine, settings.watcher, settings.results))
+    pacs = Pacs.connect(settings.pacs)
+    worker = Worker(name, ledger, pacs, engine, settings.watcher, settings.results)
+    register(app, worker, Desk(name, ledger, pacs, Answerer(assistant, engine.identity)))
     _log.info("ready", worker=name, model=engine.identity.name, weights_hash=engine.identity.weights_hash)
     app.worker_main(["worker", "--pool=solo", "--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"])

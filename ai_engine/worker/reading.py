@@ -7,9 +7,8 @@ so a job that runs twice stores nothing twice.
 
 from __future__ import annotations
 
-import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,7 +17,8 @@ import structlog
 from pydicom import Dataset
 
 import dicom_sr
-from ai_engine.engine import Engine
+from ai_engine.engine import Engine, Read, Tell
+from ai_engine.worker.lease import renewed
 from connector.ledger import Ledger, Outcome, Transition
 from connector.pacs import Pacs
 from connector.routing import route
@@ -37,10 +37,13 @@ from radiology.errors import (
 )
 from radiology.image import PROJECTION_MODALITIES, Image
 from radiology.jobs import Job, JobState
-from radiology.report import Report
+from radiology.report import Report, Standing
 from radiology.settings import ResultSettings, WatcherSettings
 from radiology.study import Series, Study
+from radiology.thinking import Look
 
+FETCHED_SHARE, STORING_SHARE = 0.1, 0.9
+"""How much of the work is done when the images are there, and when the results are to be stored."""
 _log = structlog.get_logger()
 
 
@@ -70,11 +73,13 @@ def read_study(job_id: int, worker: Worker) -> Job | None:
     if job is None:
         return None
     parts = {"queue": _waited(ledger, job)}
-    with structlog.contextvars.bound_contextvars(job_id=job_id, study_uid=job.study_uid), _lease(worker, job_id):
+    lease = renewed(lambda: ledger.renew(job_id, worker.name), ledger.lease_seconds)
+    with structlog.contextvars.bound_contextvars(job_id=job_id, study_uid=job.study_uid), lease:
         _log.info("taken", attempt=job.attempts)
         try:
             ending = _work(job, worker, parts)
-            outcome = Outcome(worker.engine.identity.weights_hash, ending.result_uids, parts, ending.raw_answer)
+            made_with = worker.engine.identity.weights_hash
+            outcome = Outcome(made_with, ending.result_uids, parts, ending.raw_answer, ending.thinking, ending.standing)
             after = ledger.finish(job_id, worker.name, ending.state, ending.reason, outcome)
         except PacsError as error:
             after = ledger.requeue(job_id, worker.name, str(error))
@@ -84,18 +89,22 @@ def read_study(job_id: int, worker: Worker) -> Job | None:
 
 @dataclass(frozen=True)
 class _Ending:
-    """How the work on a job ended, why, what it stored, and the model's text where it could not be read."""
+    """How the work on a job ended, why, what it stored, the model's text where it could not be read, and how it came to its report."""
 
     state: JobState
     reason: str
     result_uids: tuple[str, ...] = ()
     raw_answer: str = ""
+    thinking: tuple[Look, ...] = ()
+    standing: Standing | None = None
 
 
 def _work(job: Job, worker: Worker, parts: dict[str, float]) -> _Ending:
     """Read a study and store the results, or why there are none. ``parts`` gets the seconds of each part."""
     started = _begun(worker.ledger.history(job.job_id))
+    tell = _teller(job, worker)
     try:
+        tell(0, "Fetching")
         with _timed(parts, "fetch"):
             chosen = route(worker.pacs.fetch(job.study_uid), worker.wanted)
     except StudyError as error:
@@ -103,14 +112,16 @@ def _work(job: Job, worker: Worker, parts: dict[str, float]) -> _Ending:
     if chosen.study is None:  # nothing of it is for the model, so there is nothing to say of it
         return _Ending(JobState.REFUSED, chosen.reason)
     try:
-        report = _read(chosen.study, started, worker, parts)
-        uids = _store(chosen.study, report, worker, parts)
+        read = _read(chosen.study, started, worker, parts, tell)
+        tell(STORING_SHARE, "Storing")
+        stored = store_results(chosen.study, read.report, worker.pacs, worker.results, parts)
     except (StudyError, EngineError, WriteError) as error:
         state = JobState.REFUSED if isinstance(error, UnsupportedImage) else JobState.FAILED
         reason = f"{error} This is a defect of Sightline; please report it." if isinstance(error, WriteError) else str(error)
-        uids = _say_not_read(chosen.study, reason, started, worker, parts)
-        return _Ending(state, reason, uids, error.raw_text if isinstance(error, UnreadableAnswer) else "")
-    return _Ending(JobState.DONE, f"{len(uids)} results are in the archive.", uids)
+        raw_answer = error.raw_text if isinstance(error, UnreadableAnswer) else ""
+        not_read = _say_not_read(chosen.study, reason, started, worker, parts)
+        return _Ending(state, reason, not_read.uids, raw_answer, standing=not_read.standing)
+    return _Ending(JobState.DONE, f"{len(stored.results)} results are in the archive.", stored.uids, "", read.thinking, stored.standing)
 
 
 def _begun(steps: Sequence[Transition]) -> datetime:
@@ -122,30 +133,56 @@ def _begun(steps: Sequence[Transition]) -> datetime:
     return next(step.time for step in steps[asked:] if step.target is JobState.RUNNING)
 
 
-def _read(study: Study, started: datetime, worker: Worker, parts: dict[str, float]) -> Report:
-    images, failures = _images(study, worker.pacs, parts)
+def _teller(job: Job, worker: Worker) -> Tell:
+    """Return what notes in the ledger how far the work is. Raises :class:`IllegalTransition` where another worker has the job now."""
+
+    def tell(share: float, doing: str) -> None:
+        try:
+            worker.ledger.progress(job.job_id, worker.name, share, doing)
+        except IllegalTransition:
+            raise
+        except LedgerError as error:  # nobody sees how far it is, which is no reason to stop
+            _log.warning("progress not noted", reason=str(error))
+
+    return tell
+
+
+def _read(study: Study, started: datetime, worker: Worker, parts: dict[str, float], tell: Tell) -> Read:
+    images, failures = _images(study, worker.pacs, parts, tell)
+
+    def tell_whole(share: float, doing: str) -> None:
+        tell(FETCHED_SHARE + (STORING_SHARE - FETCHED_SHARE) * share, doing)
+
     with _timed(parts, "model"):
-        report = worker.engine.read(study, images, started)
-    return replace(report, failures=(*failures, *report.failures))
+        read = worker.engine.read(study, images, started, tell_whole)
+    return replace(read, report=replace(read.report, failures=(*failures, *read.report.failures)))
 
 
-def _store(study: Study, report: Report, worker: Worker, parts: dict[str, float]) -> tuple[str, ...]:
-    results = store_results(study, report, worker.pacs, worker.results, parts)
-    return tuple(str(result.SOPInstanceUID) for result in results)
+@dataclass(frozen=True)
+class Stored:
+    """What was stored, and where the study's report stands with it; None where that cannot be said."""
+
+    results: Sequence[Dataset]
+    standing: Standing | None
+
+    @property
+    def uids(self) -> tuple[str, ...]:
+        """SOP Instance UIDs."""
+        return tuple(str(result.SOPInstanceUID) for result in self.results)
 
 
-def _say_not_read(study: Study, reason: str, started: datetime, worker: Worker, parts: dict[str, float]) -> tuple[str, ...]:
+def _say_not_read(study: Study, reason: str, started: datetime, worker: Worker, parts: dict[str, float]) -> Stored:
     """Store that the study could not be read, and why: without it, a study that failed would look like one without findings."""
     uids = tuple(sorted(uid for series in study.series for uid in series.instance_uids))
     report = Report(study.study_uid, (), "", worker.engine.identity, started, uids, failures=(reason,), is_read=False)
     try:
-        return _store(study, report, worker, parts)
+        return store_results(study, report, worker.pacs, worker.results, parts)
     except WriteError as error:  # the ledger still says it
         _log.error("failure not stored", reason=str(error))
-        return ()
+        return Stored((), None)
 
 
-def store_results(study: Study, report: Report, pacs: Pacs, wanted: ResultSettings, parts: dict[str, float]) -> list[Dataset]:
+def store_results(study: Study, report: Report, pacs: Pacs, wanted: ResultSettings, parts: dict[str, float]) -> Stored:
     """Write the results and store them, and return them; masks as bits where label maps are wanted and the archive does not take them."""
     with _timed(parts, "fetch"):
         _check_patient(study, pacs)
@@ -157,12 +194,21 @@ def store_results(study: Study, report: Report, pacs: Pacs, wanted: ResultSettin
             if wanted.label_maps:  # first, as what refers to them must be written anew if they are refused
                 pacs.store([result for result in results if result.Modality == "SEG"])
             pacs.store(results)
-            return results
+            return Stored(results, _standing(study, {str(each.SOPInstanceUID): each for each in (*previous, *results)}))
         except SopClassRefused as error:
             if not wanted.label_maps:
                 raise
             _log.warning("label maps refused", reason=str(error))
     return store_results(study, report, pacs, wanted.model_copy(update={"label_maps": False}), parts)
+
+
+def _standing(study: Study, results: Mapping[str, Dataset]) -> Standing | None:
+    try:
+        version = dicom_sr.current(list(results.values()), study)
+    except StudyError as error:  # an older report is in force and damaged; whoever opens it is told
+        _log.warning("standing not known", reason=str(error))
+        return None
+    return version.standing if version else None
 
 
 def _check_patient(study: Study, pacs: Pacs) -> None:
@@ -171,7 +217,7 @@ def _check_patient(study: Study, pacs: Pacs) -> None:
         raise PacsRefused(f"The patient of study {study.study_uid} was corrected while it was read; it is read again.")
 
 
-def _images(study: Study, pacs: Pacs, parts: dict[str, float]) -> tuple[list[Image], list[str]]:
+def _images(study: Study, pacs: Pacs, parts: dict[str, float], tell: Tell) -> tuple[list[Image], list[str]]:
     """Fetch and decode every radiograph, and of the CT series the largest that can be read (the thinnest slices).
 
     Returns the images, and a sentence for each series that could not be decoded.
@@ -181,9 +227,11 @@ def _images(study: Study, pacs: Pacs, parts: dict[str, float]) -> tuple[list[Ima
     refused: list[UnsupportedImage] = []
     radiographs = [series for series in study.series if series.modality in PROJECTION_MODALITIES]
     volumes = sorted((series for series in study.series if series.modality == "CT"), key=lambda series: -len(series.frames))
-    for series in [*radiographs, *volumes]:
+    candidates = [*radiographs, *volumes]
+    for number, series in enumerate(candidates):
         if series.modality == "CT" and any(isinstance(read, image.Volume) for read in images):
             break
+        tell(FETCHED_SHARE * number / len(candidates), f"Fetching series {number + 1} of {len(candidates)}")
         try:
             images += _load(series, pacs, parts)
         except UnsupportedImage as error:
@@ -213,26 +261,3 @@ def _timed(parts: dict[str, float], name: str) -> Iterator[None]:
         yield
     finally:
         parts[name] = round(parts.get(name, 0.0) + time.monotonic() - start, 4)
-
-
-@contextmanager
-def _lease(worker: Worker, job_id: int) -> Iterator[None]:
-    """Renew the lease from a thread for as long as the work goes on."""
-    over = threading.Event()
-
-    def renew() -> None:
-        while not over.wait(worker.ledger.lease_seconds / 3):
-            try:
-                worker.ledger.renew(job_id, worker.name)
-            except IllegalTransition:
-                return  # finished, or given to another worker, which finish() will say
-            except LedgerError as error:
-                _log.warning("lease not renewed", reason=str(error))
-
-    thread = threading.Thread(target=renew, name="lease", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()

@@ -31,7 +31,7 @@ def engine(taught_assistant: Assistant) -> Engine:
 
 
 def read(engine: Engine, instances: list[FileDataset]) -> Report:
-    return engine.read(*load(instances))
+    return engine.read(*load(instances)).report
 
 
 def place_of(report: Report, name: str) -> Box:
@@ -42,7 +42,7 @@ def place_of(report: Report, name: str) -> Box:
 def test_a_radiograph_becomes_sentences_with_places(engine: Engine) -> None:
     film = radiographs("PA")
     started = datetime(2026, 1, 2, tzinfo=UTC)
-    report = engine.read(*load(film), started)
+    report = engine.read(*load(film), started).report
     assert [(finding.name, finding.side, finding.presence) for finding in report.findings] == [
         ("lung", Side.RIGHT, Presence.PRESENT),
         ("nodule", Side.LEFT, Presence.PRESENT),

@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from ai_engine.model.assistant import Assistant, _memory_errors
+from ai_engine.model.assistant import Assistant
 from ai_engine.model.config import TINY, MemoryConfig
+from ai_engine.model.drawing import memory_errors
 from ai_engine.model.language import Language
 from ai_engine.model.unified import UnifiedModel
 from ai_engine.model.weights import save_weights
@@ -149,5 +150,5 @@ def test_a_device_that_is_not_there_is_named(taught_assistant: Assistant, tmp_pa
 
 
 def test_too_little_memory_is_said_as_such() -> None:
-    with pytest.raises(OutOfMemory), _memory_errors():
+    with pytest.raises(OutOfMemory), memory_errors():
         torch.empty(1 << 60, dtype=torch.uint8)
