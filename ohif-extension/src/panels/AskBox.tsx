@@ -2,7 +2,7 @@
 
 import { useState, type FormEvent, type RefObject } from 'react';
 
-import type { Prompt } from '../services/asking';
+import { regionsOf, type Prompt } from '../services/asking';
 import type { Question } from '../services/events';
 import type { Seat } from '../services/seat';
 import { useStore } from '../services/store';
@@ -16,6 +16,8 @@ const POINTERS = [
 export function AskBox({ seat, input }: { seat: Seat; input: RefObject<HTMLInputElement> }) {
   const { asking } = seat;
   const { questions, shown, prompt, picking, why } = useStore(asking);
+  const { draft, current: lit } = useStore(seat);
+  const place = seat.report?.findings.find(each => each.number === lit)?.places[0];
   const [words, setWords] = useState('');
   const [throughSlices, setThroughSlices] = useState(true);
   const current = questions.find(each => each.question_id === shown);
@@ -31,7 +33,7 @@ export function AskBox({ seat, input }: { seat: Seat; input: RefObject<HTMLInput
 
   return (
     <form className="sightline-ask" aria-label="Ask the AI" onSubmit={submit}>
-      {current && <AnswerView question={current} seat={seat} />}
+      {current && !draft && <AnswerView question={current} seat={seat} />}
       <div className="sightline-fields">
         <input
           ref={input}
@@ -52,7 +54,18 @@ export function AskBox({ seat, input }: { seat: Seat; input: RefObject<HTMLInput
             {label}
           </button>
         ))}
-        <button type="button" className="sightline-small" disabled={isBusy || !prompt} title="A short answer about what you pointed at" onClick={() => ask('what')}>
+        <button
+          type="button"
+          className="sightline-small"
+          disabled={isBusy || !(prompt || place)}
+          title="A short answer about what you pointed at, or about the lit finding's place"
+          onClick={() => {
+            if (!prompt && place) {
+              asking.mark(place);
+            }
+            ask('what');
+          }}
+        >
           What is this?
         </button>
         <label className="sightline-check">
@@ -88,11 +101,10 @@ function AnswerView({ question, seat }: { question: Question; seat: Seat }) {
   const { asking } = seat;
   const { current } = useStore(seat);
   const statement = seat.report?.findings.find(each => each.number === current);
-  const places = answer?.places.map(({ series_uid, start, stop, mask }) => ({ tracking_uid: null, series_uid, start, stop, mask })) ?? [];
+  const places = regionsOf(question).map(({ series_uid, start, stop, mask }) => ({ series_uid, start, stop, mask }));
   const keep = () => {
     if (answer) {
       seat.draftFinding({ sentence: answer.sentence, name: answer.name, presence: 'present', side: answer.side, places });
-      asking.close();
     }
   };
   const give = () => {
@@ -110,7 +122,7 @@ function AnswerView({ question, seat }: { question: Question; seat: Seat }) {
           <p>
             {answer.sentence} <span className="sightline-badge sightline-draft">AI draft</span>
           </p>
-          {places.length === 0 && !answer.cited && <p className="sightline-quiet">No region was found.</p>}
+          {places.length === 0 && <p className="sightline-quiet">No region was found.</p>}
           <div className="sightline-verdicts">
             <button type="button" title="Keep it as a finding of the report" onClick={keep}>
               Keep

@@ -1,11 +1,12 @@
 /** A finding in the reader's own words, with boxes and masks as the viewer's tools left them. */
 
-import { useEffect, useRef, useState, type FormEvent, type KeyboardEvent } from 'react';
+import { useEffect, useState, type FormEvent, type KeyboardEvent } from 'react';
 
 import type { DrawingTool, PlaceIn } from '../services/places';
 import type { Place, Statement } from '../services/reports';
 import type { Draft, Seat } from '../services/seat';
 import { PlaceFields, type Redrawn } from './PlaceFields';
+import { useFocus } from './useFocus';
 
 interface Props {
   title: string;
@@ -27,14 +28,14 @@ export function EditForm({ title, start, places, seat, onSave }: Props) {
   }));
   const [redrawn, setRedrawn] = useState<Redrawn>({ uids: new Set(), isNew: false });
   const [why, setWhy] = useState('');
-  const sentence = useRef<HTMLTextAreaElement>(null);
-  useEffect(() => {
-    sentence.current?.focus();
-    return () => {
+  const sentence = useFocus<HTMLTextAreaElement>();
+  useEffect(
+    () => () => {
       void seat.places.draw(null, null);
       seat.places.clearDrawn();
-    };
-  }, [seat]);
+    },
+    [seat]
+  );
 
   const change = (part: Partial<Draft>) => setDraft(before => ({ ...before, ...part }));
   const draw = (tool: DrawingTool, place: Place | null) => {
@@ -60,7 +61,7 @@ export function EditForm({ title, start, places, seat, onSave }: Props) {
       className="sightline-form"
       aria-label={title}
       onSubmit={event => void save(event)}
-      onKeyDown={event => event.key === 'Enter' && (event.ctrlKey || event.metaKey) && void save(event)}
+      onKeyDown={event => event.key === 'Enter' && (event.ctrlKey || event.metaKey || event.target === sentence.current) && void save(event)}
     >
       <label>
         Sentence
@@ -107,7 +108,7 @@ export function EditForm({ title, start, places, seat, onSave }: Props) {
         </p>
       )}
       <div className="sightline-verdicts">
-        <button type="submit" title="Ctrl+Enter">
+        <button type="submit" title="Enter in the sentence, or Ctrl+Enter">
           Save
         </button>
         <button type="button" onClick={() => seat.open(null)}>

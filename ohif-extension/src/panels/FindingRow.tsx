@@ -1,13 +1,12 @@
 /** One finding: its sentence and places, what was decided, and, while it is lit, what can be decided. */
 
-import { useEffect, useRef, type KeyboardEvent } from 'react';
+import { memo, useEffect, useLayoutEffect, useRef, type KeyboardEvent } from 'react';
 
 import { inWords } from '../services/findings';
 import type { Waiting } from '../services/judging';
 import { spoken } from '../services/reader';
 import type { Report, Statement } from '../services/reports';
-import type { Seat } from '../services/seat';
-import { useStore } from '../services/store';
+import type { Form, Seat } from '../services/seat';
 import { Details } from './Details';
 import { EditForm } from './EditForm';
 import { RejectMenu } from './RejectMenu';
@@ -17,16 +16,18 @@ interface Props {
   isCurrent: boolean;
   /** Whether Tab stops here: one row of the list, the others are reached with the arrow keys. */
   isTabbed: boolean;
+  /** Which form is open in it. */
+  form: Form | null;
+  /** A verdict on it that is not stored yet. */
+  waiting: Waiting | undefined;
   report: Report;
   seat: Seat;
 }
 
-export function FindingRow({ statement, isCurrent, isTabbed, report, seat }: Props) {
-  const { form } = useStore(seat);
-  const { queue } = useStore(seat.judging);
+/** Many findings may be listed: each is made anew only where something of its own has changed. */
+export const FindingRow = memo(function FindingRow({ statement, isCurrent, isTabbed, form, waiting, report, seat }: Props) {
   const button = useRef<HTMLButtonElement>(null);
   const { number, sentence, presence, side, confidence, colour, places, flags } = statement;
-  const waiting = queue.find(each => isAbout(each, number));
 
   useEffect(() => {
     if (isCurrent) {
@@ -36,6 +37,15 @@ export function FindingRow({ statement, isCurrent, isTabbed, report, seat }: Pro
       }
     }
   }, [isCurrent]);
+
+  useLayoutEffect(() => {
+    const own = button.current;
+    return () => {
+      if (own && own === document.activeElement) {
+        neighbour(own)?.focus(); // the sentence was rejected
+      }
+    };
+  }, []);
 
   return (
     <li
@@ -118,7 +128,7 @@ export function FindingRow({ statement, isCurrent, isTabbed, report, seat }: Pro
       {isCurrent && <Details statement={statement} model={report.model} />}
     </li>
   );
-}
+});
 
 /** What was decided about a sentence; until then it is a machine's. */
 function Standing({ statement: { decided }, waiting, isSigned }: { statement: Statement; waiting: Waiting | undefined; isSigned: boolean }) {
@@ -136,12 +146,14 @@ function Standing({ statement: { decided }, waiting, isSigned }: { statement: St
   );
 }
 
-function isAbout({ act }: Waiting, number: number): boolean {
-  return act.kind === 'verdicts' && act.verdicts.some(each => each.verdict !== 'add' && each.number === number);
-}
-
 function percent(confidence: number): string {
   return confidence > 0 ? `${Math.round(confidence * 100)} %` : '';
+}
+
+function neighbour(button: HTMLElement): HTMLElement | undefined {
+  const all = [...(button.closest('.sightline-column')?.querySelectorAll<HTMLElement>('.sightline-sentence') ?? [])];
+  const at = all.indexOf(button);
+  return all[at + 1] ?? all[at - 1];
 }
 
 function moveWith(event: KeyboardEvent, seat: Seat, from: number): void {

@@ -33,6 +33,7 @@ beforeEach(async () => {
 afterEach(async () => {
   cleanup();
   localStorage.clear();
+  sessionStorage.clear();
   await api.stop();
 });
 
@@ -137,6 +138,7 @@ test('X and a digit reject with a reason, and U brings the sentence back', async
   await userEvent.keyboard('3');
   await screen.findByText(/Sentence 2: wrong side, Marie Curie/);
   expect(verdicts()).toEqual([{ verdict: 'reject', number: 2, reason: 'wrong side' }]);
+  expect(document.activeElement?.textContent).toContain('Surgical clips'); // the keyboard goes on from here
   press('sightlineUndo');
   await waitFor(() => sentence(NODULE));
   expect(verdicts().at(-1)).toEqual({ verdict: 'restore', number: 2, version: 1 });
@@ -239,7 +241,10 @@ test('a verdict is not lost with the network: it waits in sight and is sent agai
   await screen.findByText(/Nothing is lost/);
   await screen.findByText(/cannot be reached; what is shown may be old/);
   expect(screen.getByText('Not stored')).toBeDefined();
+  cleanup(); // the page is reloaded
   await api.start();
+  await open();
+  await screen.findByText(/The page was loaded anew before this was stored/);
   await userEvent.click(screen.getByRole('button', { name: 'Send again' }));
   await marked('accepted');
 });
@@ -307,11 +312,11 @@ test('an answer is a draft until it is kept as a finding', async () => {
   await screen.findByText('The left lower lobe.');
   expect(images.did).toContain('draft of 1');
   await userEvent.click(screen.getByRole('button', { name: 'Keep' }));
-  expect(images.did).toContain('no draft');
   await userEvent.click(within(screen.getByRole('form', { name: 'Add a finding' })).getByRole('button', { name: 'Save' }));
+  expect(images.did).toContain('no draft');
   await marked('added');
   const { score: _, instance_uid: __, ...kept } = place;
-  expect(verdicts()[0]).toMatchObject({ verdict: 'add', sentence: 'The left lower lobe.', places: [{ tracking_uid: null, ...kept }] });
+  expect(verdicts()[0]).toMatchObject({ verdict: 'add', sentence: 'The left lower lobe.', places: [kept] });
 });
 
 test('what is pointed at is asked about, and a further point refines the answer', async () => {

@@ -2,13 +2,15 @@
 
 import { KEYS } from '../services/keys';
 import type { Seat } from '../services/seat';
+import { useFocus } from './useFocus';
 
 export function KeyMap({ seat }: { seat: Seat }) {
+  const close = useFocus<HTMLButtonElement>();
   return (
     <section className="sightline-form" aria-label="Keyboard map">
       <h3>
         Keys
-        <button type="button" className="sightline-small" onClick={() => seat.open(null)}>
+        <button ref={close} type="button" className="sightline-small" onClick={() => seat.open(null)}>
           Close
         </button>
       </h3>

@@ -46,11 +46,12 @@ function whyHeld({ held }: Waiting): string {
   switch (held?.kind) {
     case 'overtaken': {
       const time = held.moment ? ` at ${new Date(held.moment).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}` : '';
-      return `${spoken(held.name) || 'Somebody else'} changed this report${time}. Here is the report now; nothing of theirs was overwritten.`;
+      const who = held.name ? `${spoken(held.name)} changed this report${time}` : `A newer reading took this report's place${time}`;
+      return `${who}. Here is the report now; nothing was overwritten.`;
     }
     case 'refused':
       return held.why;
     default:
-      return `${held?.why ?? ''} Nothing is lost: send it again when Sightline is back.`;
+      return `${held?.why ?? ''} Nothing is lost: send it again, or drop it.`;
   }
 }

@@ -1,15 +1,15 @@
 /** In whose name verdicts are given: asked once, kept in this browser, changed at will. */
 
-import { useEffect, useRef, useState, type FormEvent } from 'react';
+import { useState, type FormEvent } from 'react';
 
 import type { Seat } from '../services/seat';
 import { useStore } from '../services/store';
+import { useFocus } from './useFocus';
 
 export function ReaderForm({ seat }: { seat: Seat }) {
   const { reader } = useStore(seat);
   const [entered, setEntered] = useState(reader ?? { family: '', given: '', organization: '' });
-  const first = useRef<HTMLInputElement>(null);
-  useEffect(() => first.current?.focus(), []);
+  const first = useFocus<HTMLInputElement>();
   const isComplete = Boolean(entered.family.trim() && entered.organization.trim());
   const submit = (event: FormEvent) => {
     event.preventDefault();

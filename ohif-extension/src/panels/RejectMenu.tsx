@@ -1,8 +1,9 @@
 /** Why something is rejected: one key, 1 to 5. */
 
-import { useEffect, useRef, type KeyboardEvent } from 'react';
+import { useRef, type KeyboardEvent } from 'react';
 
 import { REASONS, type Reason } from '../services/verdicts';
+import { useFocus } from './useFocus';
 
 interface Props {
   title: string;
@@ -12,7 +13,7 @@ interface Props {
 
 export function RejectMenu({ title, onChoose, onCancel }: Props) {
   const menu = useRef<HTMLDivElement>(null);
-  useEffect(() => menu.current?.querySelector('button')?.focus(), []);
+  const first = useFocus<HTMLButtonElement>();
 
   const press = (event: KeyboardEvent) => {
     const reason = REASONS[Number(event.key) - 1];
@@ -35,7 +36,7 @@ export function RejectMenu({ title, onChoose, onCancel }: Props) {
     <div ref={menu} className="sightline-menu" role="group" aria-label={title} onKeyDown={press}>
       <span className="sightline-quiet">{title}</span>
       {REASONS.map((reason, index) => (
-        <button key={reason} type="button" onClick={() => onChoose(reason)}>
+        <button key={reason} ref={index === 0 ? first : null} type="button" onClick={() => onChoose(reason)}>
           <kbd>{index + 1}</kbd> {reason}
         </button>
       ))}

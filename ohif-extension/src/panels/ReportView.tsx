@@ -1,6 +1,7 @@
 /** A report as it is read: the impression, the findings by urgency, what is absent, what is normal, what was held back. */
 
 import { GROUPS, grouped, undecided, type Group } from '../services/findings';
+import { isAbout } from '../services/judging';
 import { isRead, type Report, type Statement, type StudyReport } from '../services/reports';
 import { spoken } from '../services/reader';
 import type { Seat } from '../services/seat';
@@ -68,14 +69,16 @@ interface SectionProps {
 }
 
 function Section({ group, title, statements, report, seat }: SectionProps) {
-  const { current, areStructuresShown } = useStore(seat);
+  const { current, form, areStructuresShown } = useStore(seat);
+  const { queue } = useStore(seat.judging);
   if (statements.length === 0) {
     return null;
   }
   const isFolded = group === 'structures' && !areStructuresShown;
   const open = undecided(report).filter(each => statements.includes(each));
   const canBeAcceptedTogether = (group === 'absent' || group === 'structures') && open.length > 0 && !report.verified_by;
-  const isFirstTabbed = current === null || !report.findings.some(each => each.number === current);
+  const order = seat.inOrder();
+  const tabbed = order.find(each => each.number === current) ?? order[0];
   return (
     <section className={`sightline-${group}`}>
       <h3>
@@ -94,12 +97,14 @@ function Section({ group, title, statements, report, seat }: SectionProps) {
       </h3>
       {!isFolded && (
         <ul>
-          {statements.map((statement, index) => (
+          {statements.map(statement => (
             <FindingRow
               key={statement.number}
               statement={statement}
               isCurrent={statement.number === current}
-              isTabbed={statement.number === current || (isFirstTabbed && index === 0)}
+              isTabbed={statement.number === tabbed?.number}
+              form={statement.number === current ? form : null}
+              waiting={queue.find(each => isAbout(each, statement.number))}
               report={report}
               seat={seat}
             />

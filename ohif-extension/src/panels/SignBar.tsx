@@ -1,6 +1,6 @@
 /** How much is decided, and the signature when all is; or the whole report taken back. */
 
-import { useEffect, useRef, useState, type FormEvent } from 'react';
+import { useState, type FormEvent } from 'react';
 
 import { undecided } from '../services/findings';
 import { personOf, spoken } from '../services/reader';
@@ -8,6 +8,7 @@ import type { Report } from '../services/reports';
 import type { Seat } from '../services/seat';
 import { useStore } from '../services/store';
 import { RejectMenu } from './RejectMenu';
+import { useFocus } from './useFocus';
 
 export function SignBar({ seat, report }: { seat: Seat; report: Report }) {
   const { form } = useStore(seat);
@@ -45,8 +46,7 @@ function signature({ verified_by, moment }: Report): string {
 function SignForm({ seat, report }: { seat: Seat; report: Report }) {
   const { reader } = useStore(seat);
   const [impression, setImpression] = useState(report.impression);
-  const button = useRef<HTMLButtonElement>(null);
-  useEffect(() => button.current?.focus(), []);
+  const button = useFocus<HTMLButtonElement>();
   const sign = (event: FormEvent) => {
     event.preventDefault();
     seat.sign(impression.trim());

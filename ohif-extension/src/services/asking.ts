@@ -59,6 +59,12 @@ export class Asking extends Store<State> {
     return mark !== null;
   }
 
+  /** Point at a place of the report. */
+  mark({ series_uid, start, stop }: { series_uid: string; start: readonly number[]; stop: readonly number[] }): void {
+    const slice = Math.floor((start[0]! + stop[0]!) / 2);
+    this.set({ prompt: { series_uid, slice, points: [], box: { top: start[1]!, left: start[2]!, bottom: stop[1]!, right: stop[2]! } } });
+  }
+
   unmark(): void {
     this.set({ prompt: null });
   }
@@ -132,7 +138,7 @@ export class Asking extends Store<State> {
 
   private draw(question: Question): void {
     if (question.answer) {
-      void this.places.showDraft(drawnOf(question));
+      void this.places.showDraft(regionsOf(question));
     }
   }
 }
@@ -148,8 +154,8 @@ function marked(prompt: Prompt | null, mark: PointOnSlice | BoxOnSlice, positive
   return { ...base, points: [...base.points, { row: mark.row, column: mark.column, positive }] };
 }
 
-/** What an answer draws: its places, or the region that it was about. */
-function drawnOf({ answer, asked }: Question): Parameters<Places['showDraft']>[0] {
+/** Where an answer is: its places, or the region that it is about. */
+export function regionsOf({ answer, asked }: Question): Parameters<Places['showDraft']>[0] {
   if (!answer || answer.places.length > 0 || !answer.cited) {
     return answer?.places ?? [];
   }

@@ -15,28 +15,39 @@ export interface Listener {
 
 const TRY_AGAIN_MS = 5000;
 
-/** Listen until the returned function is called. A line that breaks is taken up again. */
+/**
+ * Listen until the returned function is called. A line that breaks is taken up again. A page that nobody sees does not listen:
+ * a browser has six lines to one server over HTTP/1.1, for all its pages together.
+ */
 export function listen(studyUid: string, listener: Listener): () => void {
-  let source: EventSource;
+  let source: EventSource | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
+  const close = () => {
+    clearTimeout(timer);
+    source?.close();
+  };
   const open = () => {
-    source = new EventSource(addressOf(ofStudy(studyUid, '/events')));
-    source.addEventListener('open', () => listener.onLine(true));
-    source.addEventListener('study', event => hear<StudyState>(event, state => listener.onState(state)));
-    source.addEventListener('question', event => hear<Question>(event, question => listener.onQuestion(question)));
-    source.addEventListener('error', () => {
+    close();
+    const line = new EventSource(addressOf(ofStudy(studyUid, '/events')));
+    source = line;
+    line.addEventListener('open', () => listener.onLine(true));
+    line.addEventListener('study', event => hear<StudyState>(event, state => listener.onState(state)));
+    line.addEventListener('question', event => hear<Question>(event, question => listener.onQuestion(question)));
+    line.addEventListener('error', () => {
       listener.onLine(false);
-      if (source.readyState === EventSource.CLOSED) {
+      if (line.readyState === EventSource.CLOSED) {
         timer = setTimeout(open, TRY_AGAIN_MS); // a browser gives up where the answer was an error
       }
     });
   };
-  open();
+  const look = () => (document.hidden ? close() : open());
+  document.addEventListener('visibilitychange', look);
+  look();
 
   return () => {
-    clearTimeout(timer);
-    source.close();
+    document.removeEventListener('visibilitychange', look);
+    close();
   };
 }
 

@@ -51,6 +51,10 @@ export class Judging extends Store<State> {
 
   constructor(private readonly reading: Reading) {
     super({ queue: [], done: [], said: '' });
+    const queue = unsent(reading.studyUid);
+    this.nextId = Math.max(0, ...queue.map(each => each.id)) + 1;
+    this.set({ queue });
+    this.subscribe(() => keepUnsent(reading.studyUid, this.get().queue));
   }
 
   give(words: string, act: Act, reader: Reader, isUndo = false): Promise<void> {
@@ -126,9 +130,10 @@ export class Judging extends Store<State> {
 
   private async sendAll(): Promise<void> {
     for (let next = this.next(); next; next = this.next()) {
+      const before = this.reading.study?.report ?? null;
       const stored = await send(this.reading.studyUid, next);
       if (stored.kind === 'stored') {
-        this.keep(next, stored.study);
+        this.keep(next, before, stored.study);
       } else {
         this.hold(next, stored);
       }
@@ -139,8 +144,7 @@ export class Judging extends Store<State> {
     return this.get().queue.find(each => !each.held);
   }
 
-  private keep(sent: Waiting, study: StudyReport): void {
-    const before = this.reading.study?.report;
+  private keep(sent: Waiting, before: Report | null, study: StudyReport): void {
     const after = study.report;
     this.mine = after?.document_uid ?? null;
     this.set({
@@ -150,7 +154,7 @@ export class Judging extends Store<State> {
         .map(each => (after && each.documentUid === sent.documentUid ? { ...each, documentUid: after.document_uid } : each)),
       done:
         after && sent.act.kind === 'verdicts' && !sent.isUndo
-          ? [...this.get().done, { words: sent.words, numbers: numbersOf(sent.act.verdicts, before ?? null, after), version: after.version - 1 }]
+          ? [...this.get().done, { words: sent.words, numbers: numbersOf(sent.act.verdicts, before, after), version: after.version - 1 }]
           : this.get().done,
       said: `Stored: ${sent.words}`,
     });
@@ -187,4 +191,31 @@ function numbersOf(verdicts: readonly Verdict[], before: Report | null, after: R
   const known = new Set(before?.findings.map(each => each.number));
   const added = after.findings.map(each => each.number).filter(number => !known.has(number));
   return verdicts.flatMap(each => (each.verdict === 'add' ? added : [each.number]));
+}
+
+/** What a reload of the page would lose: it waits, held, for this tab. */
+function unsent(studyUid: string): Waiting[] {
+  try {
+    const queue = JSON.parse(sessionStorage.getItem(`sightline.unsent ${studyUid}`) ?? '[]') as Waiting[];
+    return queue.map(each => ({ ...each, held: { kind: 'away', why: 'The page was loaded anew before this was stored.' } }));
+  } catch {
+    return [];
+  }
+}
+
+function keepUnsent(studyUid: string, queue: readonly Waiting[]): void {
+  try {
+    if (queue.length > 0) {
+      sessionStorage.setItem(`sightline.unsent ${studyUid}`, JSON.stringify(queue));
+    } else {
+      sessionStorage.removeItem(`sightline.unsent ${studyUid}`);
+    }
+  } catch {
+    // A browser that keeps nothing: the panel itself still does.
+  }
+}
+
+/** Whether a verdict that is on its way is on this sentence. */
+export function isAbout({ act }: Waiting, number: number): boolean {
+  return act.kind === 'verdicts' && act.verdicts.some(each => each.verdict !== 'add' && each.number === number);
 }

@@ -6,8 +6,11 @@ import { Store } from './store';
 const LEAST_MS = 2000;
 const MS_A_WORD = 320;
 
+/** One step; of a sentence of the report also its number. */
+export type Step = Look & { number?: number };
+
 interface State {
-  steps: readonly Look[];
+  steps: readonly Step[];
   /** Index of the step that is shown; none while nothing is played. */
   at: number | null;
   /** Whether it goes on by itself. */
@@ -17,12 +20,12 @@ interface State {
 export class Playing extends Store<State> {
   private timer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(private readonly visit: (step: Look) => void) {
+  constructor(private readonly visit: (step: Step) => void) {
     super({ steps: [], at: null, isGoing: false });
   }
 
   /** Start with the first step. A reader who asks for less motion goes on by hand. */
-  start(steps: readonly Look[]): void {
+  start(steps: readonly Step[]): void {
     if (steps.length > 0) {
       this.set({ steps, isGoing: !wantsLessMotion() });
       this.goTo(0);

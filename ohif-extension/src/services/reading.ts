@@ -57,11 +57,17 @@ export class Reading extends Store<Known> {
     clearTimeout(this.timer);
     const asking = new AbortController();
     this.asking = asking;
+    const liveBefore = this.get().live;
     const answer = await askForReport(this.studyUid, asking.signal);
     if (asking.signal.aborted || this.stop.signal.aborted) {
       return;
     }
     this.say(answer);
+    const { live } = this.get();
+    if (live && live !== liveBefore && answer.kind === 'known' && live.document_uid !== documentOf(answer)) {
+      void this.reload(); // it was said while the answer was on its way
+      return;
+    }
     if (answer.kind === 'away' || (isPending(answer) && !this.isHeard)) {
       this.timer = setTimeout(() => void this.reload(), ASK_AGAIN_MS);
     }

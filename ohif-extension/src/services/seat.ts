@@ -5,7 +5,7 @@ import { GROUPS, grouped, groupOf, undecided } from './findings';
 import { Judging, type Act } from './judging';
 import type { Command } from './keys';
 import type { PlaceIn, Places } from './places';
-import { Playing } from './playing';
+import { Playing, type Step } from './playing';
 import { storedReader, storeReader, type Reader } from './reader';
 import { Reading } from './reading';
 import type { Look, Place, Report, Statement } from './reports';
@@ -44,6 +44,8 @@ export class Seat extends Store<State> {
   /** Asks for the reader's attention: the panel puts the focus into the question. */
   onAsk: () => void = () => undefined;
   private pending: ((reader: Reader) => void) | null = null;
+  /** Where in the order the lit finding is, or was before it was rejected. */
+  private at = -1;
 
   constructor(
     studyUid: string,
@@ -70,6 +72,12 @@ export class Seat extends Store<State> {
     return this.reading.study?.report ?? null;
   }
 
+  /** The findings as they are walked through. */
+  inOrder(): Statement[] {
+    const groups = this.report ? grouped(this.report) : new Map<never, Statement[]>();
+    return GROUPS.filter(({ group }) => group !== 'structures' || this.get().areStructuresShown).flatMap(({ group }) => groups.get(group) ?? []);
+  }
+
   /** Light a finding and go to one of its places, the first where none is named. */
   choose(number: number, place?: Place): void {
     const statement = this.find(number);
@@ -77,6 +85,7 @@ export class Seat extends Store<State> {
       return;
     }
     this.set({ current: number, form: null, said: '' });
+    this.at = this.inOrder().findIndex(each => each.number === number);
     const target = place ?? statement.places[0];
     this.places.select(target?.tracking_uid ?? null);
     if (target) {
@@ -86,9 +95,9 @@ export class Seat extends Store<State> {
 
   /** To the next finding, or the one before, of the one that is lit. */
   step(by: 1 | -1, from = this.get().current): void {
-    const order = this.report ? this.inOrder(this.report) : [];
+    const order = this.inOrder();
     const at = order.findIndex(each => each.number === from);
-    const next = order[at < 0 ? (by > 0 ? 0 : order.length - 1) : at + by];
+    const next = at >= 0 ? order[at + by] : order[Math.max(0, by > 0 ? this.at : this.at - 1)];
     if (next) {
       this.choose(next.number);
     }
@@ -113,6 +122,9 @@ export class Seat extends Store<State> {
   }
 
   add(draft: Draft): void {
+    if (this.get().draft) {
+      this.asking.close(); // an answer is kept
+    }
     this.give(`add “${draft.sentence}”`, { kind: 'verdicts', verdicts: [{ verdict: 'add', ...draft }] });
   }
 
@@ -235,22 +247,20 @@ export class Seat extends Store<State> {
     return this.report?.findings.find(each => each.number === number);
   }
 
-  private inOrder(report: Report): Statement[] {
-    const groups = grouped(report);
-    return GROUPS.filter(({ group }) => group !== 'structures' || this.get().areStructuresShown).flatMap(({ group }) => groups.get(group)!);
-  }
-
   /** A box or mask was clicked on the image. */
   private light(trackingUid: string | null): void {
     const statement = this.report?.findings.find(each => each.places.some(place => place.tracking_uid === trackingUid));
     if (statement) {
       const areStructuresShown = this.get().areStructuresShown || groupOf(statement) === 'structures';
       this.set({ current: statement.number, form: null, areStructuresShown, said: '' });
+      this.at = this.inOrder().indexOf(statement);
     }
   }
 
-  private visit({ series_uid, instance_uid, start, stop }: Look): void {
-    if (instance_uid && start && stop) {
+  private visit({ series_uid, instance_uid, start, stop, number }: Step): void {
+    if (number !== undefined) {
+      this.choose(number);
+    } else if (instance_uid && start && stop) {
       void this.places.goTo({ series_uid, instance_uid, start, stop, tracking_uid: '' }, STEP_COLOUR);
     }
   }
@@ -260,16 +270,10 @@ const CHOOSE_FIRST = 'Choose a finding first: J and K, or a click.';
 const STEP_COLOUR = '#5acce6';
 
 /** What the model thought, or, where it kept no thoughts, its sentences in their order. */
-function stepsOf(thinking: readonly Look[], report: Report | null): readonly Look[] {
+function stepsOf(thinking: readonly Look[], report: Report | null): readonly Step[] {
   if (thinking.length > 0 || !report) {
     return thinking;
   }
   const findings = [...report.findings].sort((left, right) => left.number - right.number);
-  return findings.map(({ sentence, places: [place] }) => ({
-    words: sentence,
-    series_uid: place?.series_uid ?? '',
-    instance_uid: place?.instance_uid ?? null,
-    start: place?.start ?? null,
-    stop: place?.stop ?? null,
-  }));
+  return findings.map(({ number, sentence }) => ({ number, words: sentence, series_uid: '', instance_uid: null, start: null, stop: null }));
 }
