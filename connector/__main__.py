@@ -43,6 +43,8 @@ _COLOURS = {
     JobState.FAILED: "red",
 }
 
+_FAREWELL_SECONDS = 2
+
 
 class _Stop(Exception):
     """What the command line says before it ends with status 1."""
@@ -73,7 +75,10 @@ def serve() -> None:
 
     settings = _service("api")
     # No access log: a search for a patient's name would be in it.
-    config = uvicorn.Config(create_app(settings), log_config=None, access_log=False, server_header=False)
+    # Who follows a study's events never hangs up: they are given this long when the service is told to stop.
+    config = uvicorn.Config(
+        create_app(settings), log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_FAREWELL_SECONDS
+    )
     uvicorn.Server(config).run(sockets=[_bound(settings.api)])
 
 

@@ -16,6 +16,8 @@ from dicomweb_client import DICOMwebClient
 from dicomweb_client.api import DICOMClient
 from pydicom import Dataset
 from pydicom.errors import InvalidDicomError
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
 
 from connector import association
 from dicom_sr import is_ours
@@ -26,6 +28,9 @@ from radiology.study import Series, Study
 
 _ANY_TRANSFER_SYNTAX = (("application/dicom", "*"),)
 _UNREACHABLE = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
+_ONCE_MORE = Retry(1, connect=0, read=1, redirect=0, status=0, other=0, allowed_methods=None)
+"""For a kept connection that the archive closes just when a request is on its way, which Orthanc does after an idle second. Nothing
+that is asked of an archive here does harm when it is asked twice."""
 
 
 class Pacs:
@@ -40,6 +45,8 @@ class Pacs:
     def connect(cls, settings: PacsSettings) -> Pacs:
         """Return the archive that the settings name; nothing is asked of it yet."""
         session = requests.Session()
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, HTTPAdapter(max_retries=_ONCE_MORE))
         if settings.user:
             session.auth = (settings.user, settings.password.get_secret_value())
         client = DICOMwebClient(settings.dicomweb_url, session=session, timeout=settings.timeout_seconds)
@@ -58,6 +65,20 @@ class Pacs:
             found = self._client.search_for_studies(search_filters={"StudyInstanceUID": study_uid})
         return next((str(Dataset.from_json(study).get("PatientID") or "") for study in found), "")
 
+    def others(self, study_uid: str) -> list[Dataset]:
+        """Return the QIDO-RS answers on the other studies of a study's patient, the newest first; none where it has no Patient ID."""
+        fields = ["IssuerOfPatientID", "StudyDescription", "ModalitiesInStudy"]
+        with _translated(f"look for other studies of the patient of study {study_uid}"):
+            found = self._client.search_for_studies(search_filters={"StudyInstanceUID": study_uid}, fields=fields)
+            patient = next((_patient(Dataset.from_json(study)) for study in found), ("", ""))
+            if not patient[0]:
+                return []
+            found = self._client.search_for_studies(search_filters={"PatientID": patient[0]}, fields=fields, get_remaining=True)
+        studies = [Dataset.from_json(study) for study in found]
+        # The archive may take the ID for a pattern, and one ID of two issuers is two patients.
+        same = [study for study in studies if study.StudyInstanceUID != study_uid and _patient(study) == patient]
+        return sorted(same, key=lambda study: (str(study.get("StudyDate", "")), str(study.get("StudyTime", ""))), reverse=True)
+
     def fetch(self, study_uid: str) -> Study:
         """Return the headers of every series of a study but our own results.
 
@@ -66,9 +87,9 @@ class Pacs:
         """
         headers = [
             header
-            for series_uid, modality in self._series(study_uid)
-            for header in self._headers(study_uid, series_uid)
-            if not (modality in MODALITIES and is_ours(header))
+            for series in self._series(study_uid)
+            if not self._is_ours(study_uid, series)
+            for header in self._headers(study_uid, str(series.SeriesInstanceUID))
         ]
         if not headers:
             raise IncompleteStudy(f"The archive holds no image of study {study_uid}; send it again.")
@@ -94,9 +115,9 @@ class Pacs:
         """Return our own results of a study, complete: documents, segmentations and rejection notes."""
         return [
             instance
-            for series_uid, modality in self._series(study_uid)
-            if modality in MODALITIES and any(is_ours(header) for header in self._headers(study_uid, series_uid))
-            for instance in self._instances(study_uid, series_uid)
+            for series in self._series(study_uid)
+            if self._is_ours(study_uid, series)
+            for instance in self._instances(study_uid, str(series.SeriesInstanceUID))
             if is_ours(instance)
         ]
 
@@ -146,11 +167,17 @@ class Pacs:
                     raise
         return {str(item.get("ReferencedSOPInstanceUID")): item.get("FailureReason", 0) for item in answer.get("FailedSOPSequence", ())}
 
-    def _series(self, study_uid: str) -> list[tuple[str, str]]:
-        """Return UID and modality of each series of a study."""
+    def _series(self, study_uid: str) -> list[Dataset]:
+        """Return the QIDO-RS answers on the series of a study, with Manufacturer where the archive knows it of a series."""
         with _translated(f"list the series of study {study_uid}"):
-            found = [Dataset.from_json(s) for s in self._client.search_for_series(study_uid, get_remaining=True)]
-        return sorted((str(series.SeriesInstanceUID), str(series.get("Modality", ""))) for series in found)
+            found = self._client.search_for_series(study_uid, fields=["Manufacturer"], get_remaining=True)
+        return sorted((Dataset.from_json(series) for series in found), key=lambda series: str(series.SeriesInstanceUID))
+
+    def _is_ours(self, study_uid: str, series: Dataset) -> bool:
+        """Whether a series holds our own results. Where the list of series does not say it, its headers do, which takes longer."""
+        if "Manufacturer" in series or str(series.get("Modality", "")) not in MODALITIES:
+            return is_ours(series)
+        return any(is_ours(header) for header in self._headers(study_uid, str(series.SeriesInstanceUID)))
 
     def _headers(self, study_uid: str, series_uid: str) -> list[Dataset]:
         with _translated(f"fetch the headers of series {series_uid}"):
@@ -159,6 +186,11 @@ class Pacs:
     def _instances(self, study_uid: str, series_uid: str) -> list[Dataset]:
         with _translated(f"fetch series {series_uid}"):
             return list(self._client.retrieve_series(study_uid, series_uid, media_types=_ANY_TRANSFER_SYNTAX))
+
+
+def _patient(study: Dataset) -> tuple[str, str]:
+    """Return Patient ID and its issuer; empty where they are missing."""
+    return str(study.get("PatientID") or ""), str(study.get("IssuerOfPatientID") or "")
 
 
 def _header(metadata: dict[str, dict[str, Any]]) -> Dataset:

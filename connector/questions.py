@@ -34,15 +34,7 @@ class Questions:
         self._settings = settings
 
     def ask(self, study_uid: str, prompt: Prompt, observer: Observer) -> Question:
-        """Queue a question. The caller then sends the message; should that fail, the sweep sends it.
-
-        Raises:
-            IllegalTransition: the question that it follows was not asked of this study, or has no answer.
-        """
-        if prompt.follows is not None:
-            before = self.question(prompt.follows)
-            if before is None or before.study_uid != study_uid or before.answer is None:
-                raise IllegalTransition(f"Question {prompt.follows} has no answer on study {study_uid} that could be refined.")
+        """Queue a question. The caller then sends the message; should that fail, the sweep sends it."""
         now = datetime.now(UTC)
         with self._database.transaction() as connection:
             row = sa.insert(questions).values(

@@ -15,13 +15,17 @@ from dicom_sr.rejection import build_note
 from dicom_sr.versions import Version, current
 from dicom_sr.write import build_documents, check, refusals, texts
 from radiology.errors import VerdictError
+from radiology.image import Image
 from radiology.judgement import Judgement
+from radiology.measuring import measured_anew
 from radiology.settings import ResultSettings
 from radiology.study import Study
 from radiology.verdict import Decision, judge
 
 
-def revise(study: Study, instances: Sequence[Dataset], decision: Decision, settings: ResultSettings | None = None) -> list[Dataset]:
+def revise(
+    study: Study, instances: Sequence[Dataset], decision: Decision, settings: ResultSettings | None = None, images: Sequence[Image] = ()
+) -> list[Dataset]:
     """Write what follows from a radiologist's decision.
 
     Args:
@@ -29,6 +33,7 @@ def revise(study: Study, instances: Sequence[Dataset], decision: Decision, setti
         instances: the results that the archive holds of it.
         decision: what was decided about the version in force.
         settings: as for ``write``.
+        images: what new places are measured in; outlines suffice. What is in none of them has the measurements that it came with.
 
     Returns:
         What is to be stored: the documents anew, each with Instance Number + 1 in its series and the one before as predecessor;
@@ -39,7 +44,8 @@ def revise(study: Study, instances: Sequence[Dataset], decision: Decision, setti
         WriteError: the report that follows from it cannot be written.
     """
     version = _decided_about(current(instances, study), decision)
-    report = as_written(judge(version.report, decision))
+    judged = judge(version.report, decision)
+    report = as_written(replace(judged, findings=measured_anew(judged.findings, images)))
     check(study, report)
     source = next(header for series in study.series for header in series.instances)
     before = {part.uid: part for part in seg.sources(study, version.report.findings)}

@@ -17,7 +17,7 @@ from dicom_sr.measurements import build_measurements
 from dicom_sr.readings import in_force
 from radiology.errors import StudyError, WriteError
 from radiology.finding import Region
-from radiology.image import VOLUME_MODALITIES
+from radiology.image import check_box
 from radiology.report import Report
 from radiology.settings import ResultSettings
 from radiology.study import Study
@@ -112,12 +112,6 @@ def check(study: Study, report: Report) -> None:
 
 def _check_region(study: Study, region: Region) -> None:
     try:
-        series = study.find_series(region.series_uid)
+        check_box(study.find_series(region.series_uid), region.box)
     except StudyError as error:
         raise WriteError(f"A region points outside the study: {error}") from error
-    header = series.frames[0].header
-    size = (len(series.frames), int(header.Rows), int(header.Columns))
-    if any(stop > length for stop, length in zip(region.box.stop, size, strict=True)):
-        raise WriteError(f"A box ends at {region.box.stop}, outside series {series.series_uid} of {size} slices, rows and columns.")
-    if series.modality not in VOLUME_MODALITIES and region.box.shape[0] > 1:
-        raise WriteError(f"A box spans several radiographs of series {series.series_uid}; each needs its own.")

@@ -12,12 +12,18 @@
         UnreadableAnswer
         OutOfMemory
       VerdictError      a radiologist's decision cannot be taken as it is; look at the report again
+        DecidedMeanwhile  somebody else was first
       WriteError        we built a bad DICOM object: our bug
       LedgerError       our own record of jobs: disk full, database away, a step that a job may not take
       QueueError        the broker is away
 
 Every message is one sentence that says what is wrong and what to do, and names nothing of the patient but UIDs.
 """
+
+
+from datetime import datetime
+
+from radiology.judgement import Observer
 
 
 class SightlineError(Exception):
@@ -70,6 +76,20 @@ class OutOfMemory(EngineError):
 
 class VerdictError(SightlineError):
     """A decision on a report that is not in force any more, or on a sentence that it does not have."""
+
+
+class DecidedMeanwhile(VerdictError):
+    """Somebody else has changed the report meanwhile.
+
+    ``document_uid`` are the findings in force now, None where they were taken back; ``observer`` and ``moment`` say by whom and
+    when, None where it is not known or the model has read the study again.
+    """
+
+    def __init__(self, message: str, document_uid: str | None, observer: Observer | None, moment: datetime | None) -> None:
+        super().__init__(message)
+        self.document_uid = document_uid
+        self.observer = observer
+        self.moment = moment
 
 
 class WriteError(SightlineError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +18,8 @@ from pydicom.uid import (
     MRImageStorage,
 )
 
-from radiology.errors import IncompleteStudy, UnsupportedImage
+from radiology.errors import IncompleteStudy, StudyError, UnsupportedImage
+from radiology.finding import Box
 from radiology.frame import Frame
 from radiology.study import Series
 
@@ -104,12 +105,43 @@ def load(series: Series, instances: Sequence[Dataset]) -> tuple[Image, ...]:
             f"{len(missing)} of {len(series.instances)} instances of series {series.series_uid} did not arrive; send them again."
         )
     # With their pixels, and with what a header from the archive leaves out for its size (a Modality LUT).
-    frames = replace(series, instances=tuple(by_uid[uid] for uid in series.instance_uids)).frames
+    whole = replace(series, instances=tuple(by_uid[uid] for uid in series.instance_uids))
     if series.modality in VOLUME_MODALITIES:
-        return (_load_volume(series, frames),)
-    if series.modality in PROJECTION_MODALITIES:
-        return tuple(_load_projection(series, index, frame) for index, frame in enumerate(frames))
-    raise UnsupportedImage(f"Modality {series.modality or '(none)'} of series {series.series_uid} is not read.")
+        affine = _affine(whole)
+        return (Volume(series.series_uid, np.stack([_pixels(frame) for frame in whole.frames]), affine),)
+    _check_is_projection(series)
+    return tuple(_projection(whole, index, _film(frame)) for index, frame in enumerate(whole.frames))
+
+
+def outline(series: Series) -> tuple[Image, ...]:
+    """Return what :func:`load` does, but from headers alone: places and spacings, and not a number in any pixel.
+
+    Raises:
+        UnsupportedImage: a modality or geometry that is not read.
+    """
+    shapes = [(int(frame.header.Rows), int(frame.header.Columns)) for frame in series.frames]
+    nothing = np.float32(np.nan)  # repeated without taking memory
+    if series.modality in VOLUME_MODALITIES:
+        affine = _affine(series)
+        return (Volume(series.series_uid, np.broadcast_to(nothing, (len(shapes), *shapes[0])), affine),)
+    _check_is_projection(series)
+    return tuple(_projection(series, index, np.broadcast_to(nothing, shape)) for index, shape in enumerate(shapes))
+
+
+def check_box(series: Series, box: Box) -> None:
+    """Return if a box lies inside a series, and on one radiograph; ``StudyError`` otherwise."""
+    count = len(series.frames)
+    header = series.frames[min(box.start[0], count - 1)].header
+    size = (count, int(header.Rows), int(header.Columns))
+    if any(stop > length for stop, length in zip(box.stop, size, strict=True)):
+        raise StudyError(f"A box ends at {box.stop}, outside series {series.series_uid} of {size} slices, rows and columns.")
+    if series.modality not in VOLUME_MODALITIES and box.shape[0] > 1:
+        raise StudyError(f"A box spans several radiographs of series {series.series_uid}; each needs its own.")
+
+
+def _check_is_projection(series: Series) -> None:
+    if series.modality not in PROJECTION_MODALITIES:
+        raise UnsupportedImage(f"Modality {series.modality or '(none)'} of series {series.series_uid} is not read.")
 
 
 def _pixels(frame: Frame) -> NDArray[np.float32]:
@@ -129,8 +161,9 @@ def _pixels(frame: Frame) -> NDArray[np.float32]:
     return np.asarray(apply_modality_lut(stored, header), np.float32)
 
 
-def _load_volume(series: Series, frames: Sequence[Frame]) -> Volume:
-    headers = [frame.header for frame in frames]
+def _affine(series: Series) -> NDArray[np.float64]:
+    """The affine of a :class:`Volume`, from the headers of its slices."""
+    headers = [frame.header for frame in series.frames]
     for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
         if not all(header.get(keyword) for header in headers):
             raise UnsupportedImage(f"Series {series.series_uid} has images without {keyword}; its slices cannot be placed.")
@@ -147,7 +180,7 @@ def _load_volume(series: Series, frames: Sequence[Frame]) -> Volume:
     affine[:3, 1] = row_step
     affine[:3, 2] = column_step
     affine[:3, 3] = positions[0]
-    return Volume(series.series_uid, np.stack([_pixels(frame) for frame in frames]), affine)
+    return affine
 
 
 def _slice_step(series: Series, headers: Sequence[Dataset], positions: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -169,10 +202,16 @@ def _slice_step(series: Series, headers: Sequence[Dataset], positions: NDArray[n
     return np.asarray(step, float)
 
 
-def _load_projection(series: Series, index: int, frame: Frame) -> Projection:
-    array, header = _pixels(frame), frame.header
-    if str(header.get("PhotometricInterpretation", "")) == "MONOCHROME1":
+def _film(frame: Frame) -> NDArray[np.float32]:
+    """Decode one radiograph, whatever its polarity."""
+    array = _pixels(frame)
+    if str(frame.header.get("PhotometricInterpretation", "")) == "MONOCHROME1":
         array = array.max() + array.min() - array
+    return array
+
+
+def _projection(series: Series, index: int, array: NDArray[np.float32]) -> Projection:
+    header = series.frames[index].header
     return Projection(series.series_uid, index, array, projection_spacing(header), str(header.get("ViewPosition", "") or ""))
 
 

@@ -40,6 +40,21 @@ def measured(findings: Sequence[Finding], images: Sequence[Image]) -> tuple[Find
     )
 
 
+def measured_anew(findings: Sequence[Finding], images: Sequence[Image]) -> tuple[Finding, ...]:
+    """Measure only where a place is new (it has no Tracking UID yet), and the heart where a lung is, as their ratio is of both.
+
+    Args:
+        findings: all of the report.
+        images: of the series with new places; without pixels will do (:func:`radiology.image.outline`).
+    """
+    new = [any(not region.tracking_uid for region in finding.regions) for finding in findings]
+    is_chest_new = any(is_new for finding, is_new in zip(findings, new, strict=True) if finding.name == "lung")
+    return tuple(
+        after if is_new or (is_chest_new and before.name == "heart") else before
+        for before, after, is_new in zip(findings, measured(findings, images), new, strict=True)
+    )
+
+
 def _with_measurements(region: Region, finding: Finding, findings: Sequence[Finding], images: Sequence[Image]) -> Region:
     image = next((image for image in images if _shows(image, region)), None)
     if image is None or region.mask is None or not region.mask.any() or finding.presence is Presence.ABSENT:

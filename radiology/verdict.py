@@ -52,7 +52,14 @@ class Restore:
     finding: Finding
 
 
-Verdict = Accept | Edit | Reject | Add | Restore
+@dataclass(frozen=True)
+class Withdraw:
+    """The sentence with this number was added by a radiologist, and should be gone as if it had not been."""
+
+    number: int
+
+
+Verdict = Accept | Edit | Reject | Add | Restore | Withdraw
 
 
 @dataclass(frozen=True)
@@ -89,7 +96,8 @@ def judge(report: Report, decision: Decision) -> Report:
     unknown = {
         _number(verdict)
         for verdict in decision.verdicts
-        if not isinstance(verdict, Add) and _number(verdict) not in (known | taken_out if isinstance(verdict, Restore) else known)
+        if not isinstance(verdict, Add)
+        and _number(verdict) not in (known | taken_out if isinstance(verdict, Restore | Withdraw) else known)
     }
     if unknown or len(set(numbers)) < len(numbers):
         raise VerdictError(f"The report has no sentence {min(unknown)}." if unknown else "A sentence was decided twice at once.")
@@ -108,6 +116,9 @@ def judge(report: Report, decision: Decision) -> Report:
             case Restore(finding):
                 findings[finding.number] = finding
                 rejected = [rejection for rejection in rejected if rejection.number != finding.number]
+            case Withdraw(number):
+                findings.pop(number, None)
+                rejected = [rejection for rejection in rejected if rejection.number != number]
             case Add(finding):
                 judged = Judged(Judgement.ADDED, decision.observer, decision.moment)
                 added.append(replace(finding, number=0, judged=judged, regions=tuple(_new(region) for region in finding.regions)))
@@ -118,8 +129,8 @@ def judge(report: Report, decision: Decision) -> Report:
     return replace(report, findings=after, rejected=tuple(rejected), impression=_impression(report, after, decision))
 
 
-def _number(verdict: Accept | Edit | Reject | Restore) -> int:
-    return verdict.number if isinstance(verdict, Accept | Reject) else verdict.finding.number
+def _number(verdict: Accept | Edit | Reject | Restore | Withdraw) -> int:
+    return verdict.finding.number if isinstance(verdict, Edit | Restore) else verdict.number
 
 
 def _accepted(finding: Finding, decision: Decision) -> Finding:

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from connector.api import decisions, health, jobs, questions, reports, states
-from connector.api.problems import problem
+from connector.api.problems import PROBLEM_JSON, problem
 from connector.ledger import Ledger
 from connector.pacs import Pacs
 from connector.queue import Queue
@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         lifespan=closing,
         separate_input_output_schemas=False,
-        responses={"default": {"model": Problem, "content": {"application/problem+json": {}}}},
+        responses={"default": {"model": Problem, "content": {PROBLEM_JSON: {}}}},
     )
     # A page of another host that resolves its name to this address must not read patients' data (DNS rebinding).
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*settings.api.hosts, settings.api.host])

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter
 
+from connector.api.reports import tell
 from connector.ledger import Ledger
 from connector.pacs import Pacs
 from connector.schemas.decisions import DecisionIn, RejectionIn
 from connector.schemas.problems import Conflict
 from connector.schemas.reports import StudyReport
 from connector.schemas.text import StudyUid
+from connector.verdicts import Desk
 from radiology.settings import ResultSettings
 
 
 def routes(ledger: Ledger, pacs: Pacs, wanted: ResultSettings) -> APIRouter:
     """Return the routes below ``/studies/{study_uid}`` that change reports."""
+    desk = Desk(ledger, pacs, wanted)
     router = APIRouter(prefix="/studies", tags=["decisions"], responses={409: {"model": Conflict}})
 
     @router.post("/{study_uid}/decisions", summary="Accept, correct, reject, add, undo, sign: the next version of the report")
     def post_decision(study_uid: StudyUid, decision: DecisionIn) -> StudyReport:
-        raise HTTPException(501, "Not yet.")
+        return tell(study_uid, *desk.decide(study_uid, decision), ledger)
 
     @router.post("/{study_uid}/rejection", summary="Take the whole report back")
     def post_rejection(study_uid: StudyUid, rejection: RejectionIn) -> StudyReport:
-        raise HTTPException(501, "Not yet.")
+        return tell(study_uid, *desk.decide(study_uid, rejection), ledger)
 
     return router

@@ -7,8 +7,11 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
-from connector.schemas.problems import Problem
-from radiology.errors import LedgerError, PacsError, PacsUnreachable, QueueError, VerdictError
+from connector.schemas.person import Person
+from connector.schemas.problems import Conflict, Problem
+from radiology.errors import DecidedMeanwhile, LedgerError, PacsError, PacsUnreachable, QueueError, VerdictError
+
+PROBLEM_JSON = "application/problem+json"
 
 
 def problem(request: Request, error: Exception) -> Response:
@@ -18,6 +21,12 @@ def problem(request: Request, error: Exception) -> Response:
             status, detail = error.status_code, str(error.detail)
         case RequestValidationError():
             status, detail = 422, "; ".join(f"{_where(fault['loc'])}: {fault['msg']}" for fault in error.errors()) + "."
+        case DecidedMeanwhile():
+            person = Person.of(error.observer) if error.observer else None
+            conflict = Conflict(
+                **Problem.of(409, str(error)).model_dump(), document_uid=error.document_uid, person=person, moment=error.moment
+            )
+            return JSONResponse(conflict.model_dump(mode="json"), 409, media_type=PROBLEM_JSON)
         case VerdictError():
             status, detail = 422, str(error)
         case PacsUnreachable():
@@ -28,7 +37,7 @@ def problem(request: Request, error: Exception) -> Response:
             status, detail = 503, str(error)
         case _:
             status, detail = 500, str(error)
-    return JSONResponse(Problem.of(status, detail).model_dump(), status, media_type="application/problem+json")
+    return JSONResponse(Problem.of(status, detail).model_dump(), status, media_type=PROBLEM_JSON)
 
 
 def _where(place: tuple[str | int, ...]) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import structlog
 from fastapi import APIRouter, HTTPException
 
 from connector.ledger import Ledger
@@ -9,6 +12,18 @@ from connector.pacs import Pacs
 from connector.queue import Queue
 from connector.schemas.questions import Question, QuestionIn
 from connector.schemas.text import StudyUid
+from radiology import question
+from radiology.errors import QueueError
+from radiology.jobs import ANSWER_QUESTION
+
+_log = structlog.get_logger()
+
+
+def tell(study_uid: str, asked: Sequence[question.Question], pacs: Pacs) -> list[Question]:
+    """Return questions on a study as the API says them; the archive is asked only where something was drawn."""
+    is_drawn = any(each.answer and each.answer.regions for each in asked)
+    study = pacs.fetch(study_uid) if is_drawn else None
+    return [Question.of(each, study) for each in asked]
 
 
 def routes(ledger: Ledger, pacs: Pacs, queue: Queue) -> APIRouter:
@@ -17,14 +32,26 @@ def routes(ledger: Ledger, pacs: Pacs, queue: Queue) -> APIRouter:
 
     @router.post("", status_code=202, summary="Ask; the answer comes as an event, or is fetched")
     def post_question(study_uid: StudyUid, asked: QuestionIn) -> Question:
-        raise HTTPException(501, "Not yet.")
+        if asked.follows is not None:
+            before = ledger.questions.question(asked.follows)
+            if before is None or before.study_uid != study_uid or before.answer is None:
+                raise HTTPException(422, f"Question {asked.follows} has no answer on this study that could be refined; ask anew.")
+        entered = ledger.questions.ask(study_uid, asked.prompt, asked.person.observer)
+        try:
+            queue.send(entered.question_id, ANSWER_QUESTION)
+        except QueueError as error:  # the watcher's sweep sends it
+            _log.warning("message not sent", question_id=entered.question_id, reason=str(error))
+        return Question.of(entered, None)
 
     @router.get("", summary="Every question on a study, the newest first")
     def list_questions(study_uid: StudyUid) -> list[Question]:
-        raise HTTPException(501, "Not yet.")
+        return tell(study_uid, ledger.questions.of_study(study_uid), pacs)
 
     @router.get("/{question_id}", summary="One question, and what became of it")
     def get_question(study_uid: StudyUid, question_id: int) -> Question:
-        raise HTTPException(501, "Not yet.")
+        asked = ledger.questions.question(question_id)
+        if asked is None or asked.study_uid != study_uid:
+            raise HTTPException(404, f"There is no question {question_id} on study {study_uid}.")
+        return tell(study_uid, [asked], pacs)[0]
 
     return router

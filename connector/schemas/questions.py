@@ -127,14 +127,18 @@ class Answer(BaseModel):
     model: Model
 
     @classmethod
-    def of(cls, answer: question.Answer, study: Study) -> Answer:
-        """Return the answer as the API says it. ``StudyError`` where it drew in a series that is not in the study."""
+    def of(cls, answer: question.Answer, study: Study | None) -> Answer:
+        """Return the answer as the API says it; ``study`` may be missing where nothing was drawn.
+
+        Raises:
+            StudyError: it drew in a series that is not in the study.
+        """
         return cls(
             sentence=answer.sentence,
             name=answer.name,
             side=answer.side,
             confidence=answer.confidence,
-            places=[Drawn.of(region, study) for region in answer.regions],
+            places=[Drawn.of(region, study) for region in answer.regions] if study else [],
             cited=BoxIn.of(answer.cited) if answer.cited else None,
             model=Model.of(answer.model),
         )
@@ -153,8 +157,8 @@ class Question(BaseModel):
     updated: datetime
 
     @classmethod
-    def of(cls, asked: question.Question, study: Study) -> Question:
-        """Return the question as the API says it. ``StudyError`` where its answer is not about the study."""
+    def of(cls, asked: question.Question, study: Study | None) -> Question:
+        """Return the question as the API says it; as :meth:`Answer.of`."""
         return cls(
             question_id=asked.question_id,
             study_uid=asked.study_uid,

@@ -6,6 +6,7 @@ import datetime as dt
 
 from pydantic import BaseModel, Field
 
+from connector.ledger import StudyRecord
 from radiology.jobs import JobState, Progress
 from radiology.report import Outcome
 
@@ -22,6 +23,22 @@ class StudyState(BaseModel):
     signed: bool
     document_uid: str | None = Field(description="The findings in force. Where this changes, there is a new report to fetch.")
     version: int | None
+
+    @classmethod
+    def of(cls, study_uid: str, record: StudyRecord) -> StudyState:
+        """Return what the ledger knows of a study as the API says it."""
+        job, standing = record.job, record.standing
+        return cls(
+            study_uid=study_uid,
+            state=job.state if job else None,
+            reason=job.reason if job else "",
+            progress=record.progress,
+            outcome=standing.outcome if standing else None,
+            findings=standing.findings if standing else 0,
+            signed=standing.is_signed if standing else False,
+            document_uid=standing.document_uid if standing else None,
+            version=standing.version if standing else None,
+        )
 
 
 class Prior(BaseModel):

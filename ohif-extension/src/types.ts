@@ -79,7 +79,10 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What changes on a study: `study` with a StudyState, at once and at every change; `question` with a Question */
+        /**
+         * What changes on a study: `study` with a StudyState, at once and at every change; `question` with a Question
+         * @description A question's event has the moment of its change as id: who connects again is told what they have missed.
+         */
         get: operations["follow_api_v1_studies__study_uid__events_get"];
         put?: never;
         post?: never;
@@ -1275,7 +1278,9 @@ export interface operations {
     follow_api_v1_studies__study_uid__events_get: {
         parameters: {
             query?: never;
-            header?: never;
+            header?: {
+                "last-event-id"?: string | null;
+            };
             path: {
                 /** @description Study Instance UID (PS3.5 9.1). */
                 study_uid: string;

@@ -54,18 +54,6 @@ def test_a_question_that_cannot_be_answered_says_why(ledger: Ledger, study: str)
     assert (failed.state, failed.reason, failed.answer) == (QuestionState.FAILED, "The series is not in the archive.", None)
 
 
-def test_only_an_answer_on_the_same_study_is_refined(ledger: Ledger, study: str) -> None:
-    asked = ledger.questions.ask(study, PROMPT, READER)
-    after = Prompt(QuestionKind.SEGMENT, "1.2.1", 4, points=(Point(1, 1),), follows=asked.question_id)
-    with pytest.raises(IllegalTransition, match="no answer"):
-        ledger.questions.ask(study, after, READER)
-    ledger.questions.take(asked.question_id, "worker-1")
-    ledger.questions.answer(asked.question_id, "worker-1", ANSWER)
-    assert ledger.questions.ask(study, after, READER).prompt.follows == asked.question_id
-    with pytest.raises(IllegalTransition, match="no answer"):
-        ledger.questions.ask(f"{study}.1", after, READER)
-
-
 def test_a_lost_message_is_sent_again_and_a_dead_workers_question_goes_to_another(ledger: Ledger, study: str) -> None:
     asked = ledger.questions.ask(study, PROMPT, READER)
     start = datetime.now(UTC)

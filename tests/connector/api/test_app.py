@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,38 +19,9 @@ from radiology.judgement import Observer, Reason, Rejection
 from radiology.settings import QueueSettings, Settings
 from radiology.verdict import Accept, Decision, Reject
 from tests.e2e import chest
-from tests.orthanc import Orthanc, free_port
+from tests.orthanc import free_port
 
-EXTENSION = Path(__file__).parents[2] / "ohif-extension"
-
-
-@pytest.fixture
-def settings(orthanc: Orthanc, tmp_path: Path) -> Settings:
-    return orthanc.settings.model_copy(update={"data_folder": tmp_path})
-
-
-@pytest.fixture
-def ledger(settings: Settings) -> Iterator[Ledger]:
-    ledger = Ledger.open(settings)
-    yield ledger
-    ledger.close()
-
-
-@pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
-    with TestClient(create_app(settings), base_url="http://127.0.0.1") as client:
-        yield client
-
-
-@pytest.fixture
-def ct_in_archive(settings: Settings) -> str:
-    """A CT study with the SR and SEG of its report; returns its UID."""
-    pacs = Pacs.connect(settings.pacs)
-    images = chest.ct_study()
-    pacs.store(images)
-    study = pacs.fetch(images[0].StudyInstanceUID)
-    pacs.store(dicom_sr.write(study, chest.ct_report(study)))
-    return study.study_uid
+EXTENSION = Path(__file__).parents[3] / "ohif-extension"
 
 
 def test_jobs_are_listed_newest_first_with_their_reasons(client: TestClient, ledger: Ledger) -> None:
