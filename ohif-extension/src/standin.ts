@@ -70,7 +70,16 @@ export class StandIn {
   }
 
   reply(question: Question, answer: Partial<Answered>): void {
-    const whole: Answered = { sentence: '', name: '', side: null, confidence: null, places: [], cited: null, model: CONTRACT.report.model, ...answer };
+    const whole: Answered = {
+      sentence: '',
+      name: '',
+      side: null,
+      confidence: null,
+      places: [],
+      cited: null,
+      model: CONTRACT.report.model,
+      ...answer,
+    };
     this.tell('question', { ...question, state: 'answered', updated: '2026-03-04T15:07:00Z', answer: whole });
   }
 
@@ -144,7 +153,17 @@ export class StandIn {
         } else if (verdict.verdict === 'add') {
           const { sentence, name, side, presence } = verdict;
           const decided = { judgement: 'added' as const, person, moment: MOMENT };
-          report.findings.push({ ...report.findings[0]!, number: 99, kind: 'finding', sentence, name, side, presence, places: [], decided });
+          report.findings.push({
+            ...report.findings[0]!,
+            number: 99,
+            kind: 'finding',
+            sentence,
+            name,
+            side,
+            presence,
+            places: [],
+            decided,
+          });
         } else if (verdict.verdict === 'restore') {
           const then = this.versions.find(each => each.version === verdict.version)!.findings.find(each => each.number === verdict.number);
           report.findings = [...report.findings.filter(each => each.number !== verdict.number), ...(then ? [then] : [])];
@@ -205,7 +224,13 @@ export class Images implements Places {
     this.did.push('nothing drawn');
   }
   async edited({ tracking_uid }: { tracking_uid: string }) {
-    return { tracking_uid, series_uid: '2.25.2000', start: [1, 2, 3] as [number, number, number], stop: [2, 4, 6] as [number, number, number], mask: 'gA==' };
+    return {
+      tracking_uid,
+      series_uid: '2.25.2000',
+      start: [1, 2, 3] as [number, number, number],
+      stop: [2, 4, 6] as [number, number, number],
+      mask: 'gA==',
+    };
   }
   async showDraft(places: Parameters<Places['showDraft']>[0]): Promise<void> {
     this.did.push(`draft of ${places.length}`);

@@ -23,7 +23,8 @@ export function AskBox({ seat, input }: { seat: Seat; input: RefObject<HTMLInput
   const current = questions.find(each => each.question_id === shown);
   const isBusy = current !== undefined && ['queued', 'running'].includes(current.state);
 
-  const ask = (kind: 'segment' | 'what') => seat.asReader(reader => void asking.ask(kind, words.trim(), throughSlices, reader).then(() => setWords('')));
+  const ask = (kind: 'segment' | 'what') =>
+    seat.asReader(reader => void asking.ask(kind, words.trim(), throughSlices, reader).then(() => setWords('')));
   const submit = (event: FormEvent) => {
     event.preventDefault();
     if (words.trim() || prompt) {
@@ -50,7 +51,13 @@ export function AskBox({ seat, input }: { seat: Seat; input: RefObject<HTMLInput
       </div>
       <div className="sightline-fields" role="group" aria-label="Point at the image">
         {POINTERS.map(({ kind, label }) => (
-          <button key={kind} type="button" className="sightline-small" aria-pressed={picking === kind} onClick={() => void asking.pick(kind)}>
+          <button
+            key={kind}
+            type="button"
+            className="sightline-small"
+            aria-pressed={picking === kind}
+            onClick={() => void asking.pick(kind)}
+          >
             {label}
           </button>
         ))}
@@ -132,10 +139,18 @@ function AnswerView({ question, seat }: { question: Question; seat: Seat }) {
                 Keep for the lit finding
               </button>
             )}
-            <button type="button" title="Add a point that belongs to it" onClick={() => seat.asReader(reader => void asking.refine('point', reader))}>
+            <button
+              type="button"
+              title="Add a point that belongs to it"
+              onClick={() => seat.asReader(reader => void asking.refine('point', reader))}
+            >
               + Point
             </button>
-            <button type="button" title="Add a point that does not belong to it" onClick={() => seat.asReader(reader => void asking.refine('minus', reader))}>
+            <button
+              type="button"
+              title="Add a point that does not belong to it"
+              onClick={() => seat.asReader(reader => void asking.refine('minus', reader))}
+            >
               − Point
             </button>
             <button type="button" onClick={() => asking.close()}>

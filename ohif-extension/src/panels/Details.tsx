@@ -51,4 +51,4 @@ function Sizes({ title, place }: { title: string; place: Statement['places'][num
 }
 
 /** UCUM's codes as people write them. */
-const UNIT_SIGNS: Record<string, string> = { cm3: 'cm³', mm2: 'mm²', mm3: 'mm³', cm2: 'cm²', '[hnsf\'U]': 'HU' };
+const UNIT_SIGNS: Record<string, string> = { cm3: 'cm³', mm2: 'mm²', mm3: 'mm³', cm2: 'cm²', "[hnsf'U]": 'HU' };

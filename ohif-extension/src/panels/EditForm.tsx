@@ -49,7 +49,12 @@ export function EditForm({ title, start, places, seat, onSave }: Props) {
       return;
     }
     try {
-      onSave({ ...draft, sentence: draft.sentence.trim(), name: draft.name.trim(), places: await placesAsDrawn(draft.places, redrawn, places, seat) });
+      onSave({
+        ...draft,
+        sentence: draft.sentence.trim(),
+        name: draft.name.trim(),
+        places: await placesAsDrawn(draft.places, redrawn, places, seat),
+      });
     } catch (error) {
       setWhy(error instanceof Error ? error.message : 'What was drawn cannot be read.');
     }
@@ -61,7 +66,9 @@ export function EditForm({ title, start, places, seat, onSave }: Props) {
       className="sightline-form"
       aria-label={title}
       onSubmit={event => void save(event)}
-      onKeyDown={event => event.key === 'Enter' && (event.ctrlKey || event.metaKey || event.target === sentence.current) && void save(event)}
+      onKeyDown={event =>
+        event.key === 'Enter' && (event.ctrlKey || event.metaKey || event.target === sentence.current) && void save(event)
+      }
     >
       <label>
         Sentence
@@ -120,7 +127,12 @@ export function EditForm({ title, start, places, seat, onSave }: Props) {
 }
 
 /** The places with what the reader drew in their stead; an Error in words where nothing was drawn. */
-async function placesAsDrawn(places: readonly PlaceIn[], { uids, isNew }: Redrawn, known: readonly Place[], seat: Seat): Promise<PlaceIn[]> {
+async function placesAsDrawn(
+  places: readonly PlaceIn[],
+  { uids, isNew }: Redrawn,
+  known: readonly Place[],
+  seat: Seat
+): Promise<PlaceIn[]> {
   const asLeft = places.map(each => {
     const place = known.find(({ tracking_uid }) => tracking_uid === each.tracking_uid);
     return place && uids.has(place.tracking_uid) ? seat.places.edited(place) : each;

@@ -49,7 +49,12 @@ export const FindingRow = memo(function FindingRow({ statement, isCurrent, isTab
 
   return (
     <li
-      className={['sightline-finding', isCurrent && 'sightline-current', !report.verified_by && 'sightline-unsigned', waiting && 'sightline-waiting']
+      className={[
+        'sightline-finding',
+        isCurrent && 'sightline-current',
+        !report.verified_by && 'sightline-unsigned',
+        waiting && 'sightline-waiting',
+      ]
         .filter(Boolean)
         .join(' ')}
       style={{ borderLeftColor: colour }}
@@ -71,7 +76,12 @@ export const FindingRow = memo(function FindingRow({ statement, isCurrent, isTab
         <span>
           {sentence}
           <small>
-            {[presence === 'undetermined' && 'uncertain', side, places.length > 0 ? inWords(places[0]!, seat.describe(places[0]!)) : 'no place', percent(confidence)]
+            {[
+              presence === 'undetermined' && 'uncertain',
+              side,
+              places.length > 0 ? inWords(places[0]!, seat.describe(places[0]!)) : 'no place',
+              percent(confidence),
+            ]
               .filter(Boolean)
               .join(' · ')}
           </small>
@@ -104,7 +114,9 @@ export const FindingRow = memo(function FindingRow({ statement, isCurrent, isTab
       {isCurrent && form === 'edit' && (
         <EditForm title="Edit" start={statement} places={places} seat={seat} onSave={finding => seat.edit(statement, finding)} />
       )}
-      {isCurrent && form === 'reject' && <RejectMenu title="Reject because of" onChoose={reason => seat.reject(statement, reason)} onCancel={() => seat.open(null)} />}
+      {isCurrent && form === 'reject' && (
+        <RejectMenu title="Reject because of" onChoose={reason => seat.reject(statement, reason)} onCancel={() => seat.open(null)} />
+      )}
       {isCurrent && form !== 'edit' && form !== 'reject' && (
         <div className="sightline-verdicts" role="group" aria-label="Your verdict">
           {!statement.decided && (
@@ -131,7 +143,15 @@ export const FindingRow = memo(function FindingRow({ statement, isCurrent, isTab
 });
 
 /** What was decided about a sentence; until then it is a machine's. */
-function Standing({ statement: { decided }, waiting, isSigned }: { statement: Statement; waiting: Waiting | undefined; isSigned: boolean }) {
+function Standing({
+  statement: { decided },
+  waiting,
+  isSigned,
+}: {
+  statement: Statement;
+  waiting: Waiting | undefined;
+  isSigned: boolean;
+}) {
   if (waiting) {
     return <span className="sightline-badge sightline-draft">{waiting.held ? 'Not stored' : 'Storing …'}</span>;
   }

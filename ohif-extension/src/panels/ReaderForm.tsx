@@ -22,15 +22,33 @@ export function ReaderForm({ seat }: { seat: Seat }) {
       <p className="sightline-quiet">Verdicts are stored with your name. It is asked once and kept in this browser.</p>
       <label>
         Family name
-        <input ref={first} required maxLength={60} autoComplete="family-name" value={entered.family} onChange={event => setEntered({ ...entered, family: event.target.value })} />
+        <input
+          ref={first}
+          required
+          maxLength={60}
+          autoComplete="family-name"
+          value={entered.family}
+          onChange={event => setEntered({ ...entered, family: event.target.value })}
+        />
       </label>
       <label>
         Given name
-        <input maxLength={60} autoComplete="given-name" value={entered.given} onChange={event => setEntered({ ...entered, given: event.target.value })} />
+        <input
+          maxLength={60}
+          autoComplete="given-name"
+          value={entered.given}
+          onChange={event => setEntered({ ...entered, given: event.target.value })}
+        />
       </label>
       <label>
         Organization
-        <input required maxLength={64} autoComplete="organization" value={entered.organization} onChange={event => setEntered({ ...entered, organization: event.target.value })} />
+        <input
+          required
+          maxLength={64}
+          autoComplete="organization"
+          value={entered.organization}
+          onChange={event => setEntered({ ...entered, organization: event.target.value })}
+        />
       </label>
       <div className="sightline-verdicts">
         <button type="submit" disabled={!isComplete}>

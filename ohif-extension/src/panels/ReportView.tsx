@@ -19,9 +19,7 @@ export function ReportView({ study, seat }: { study: StudyReport; seat: Seat }) 
   const isEmpty = report.findings.every(({ presence, kind }) => presence === 'absent' || kind === 'structure');
   return (
     <>
-      {form === 'add' && (
-        <EditForm title="Add a finding" start={draft} places={[]} seat={seat} onSave={finding => seat.add(finding)} />
-      )}
+      {form === 'add' && <EditForm title="Add a finding" start={draft} places={[]} seat={seat} onSave={finding => seat.add(finding)} />}
       {report.impression && (
         <section>
           <h3>
@@ -57,7 +55,11 @@ export function ReportView({ study, seat }: { study: StudyReport; seat: Seat }) 
 
 /** Text of a machine is a draft until somebody signs it. */
 function Badge({ report }: { report: Report }) {
-  return report.verified_by ? <span className="sightline-badge">Signed</span> : <span className="sightline-badge sightline-draft">AI draft</span>;
+  return report.verified_by ? (
+    <span className="sightline-badge">Signed</span>
+  ) : (
+    <span className="sightline-badge sightline-draft">AI draft</span>
+  );
 }
 
 interface SectionProps {

@@ -20,7 +20,11 @@ export function SignBar({ seat, report }: { seat: Seat; report: Report }) {
   if (form === 'take back') {
     return (
       <div className="sightline-sign">
-        <RejectMenu title="Take the whole report back because of" onChoose={reason => seat.takeBack(reason)} onCancel={() => seat.open(null)} />
+        <RejectMenu
+          title="Take the whole report back because of"
+          onChoose={reason => seat.takeBack(reason)}
+          onCancel={() => seat.open(null)}
+        />
       </div>
     );
   }

@@ -19,7 +19,14 @@ export function Tools({ seat }: { seat: Seat }) {
       )}
       <Tool keys="O" words="Overlays" hint="AI boxes and masks off or on" isOn={areOverlaysOn} onClick={() => seat.toggleOverlays()} />
       <Tool keys="Shift+P" words="Prior" hint="The newest prior beside this study" onClick={() => void seat.showPrior()} />
-      {report && <Tool words="History" hint="Who decided what, and when" isOn={form === 'history'} onClick={() => seat.open(form === 'history' ? null : 'history')} />}
+      {report && (
+        <Tool
+          words="History"
+          hint="Who decided what, and when"
+          isOn={form === 'history'}
+          onClick={() => seat.open(form === 'history' ? null : 'history')}
+        />
+      )}
       <Tool keys="?" words="Keys" hint="Keyboard map" isOn={form === 'keys'} onClick={() => seat.open(form === 'keys' ? null : 'keys')} />
       <Tool
         words={reader ? spoken(personOf(reader).name) : 'Who are you?'}

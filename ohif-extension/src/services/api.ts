@@ -16,7 +16,10 @@ export function ofStudy(studyUid: string, rest: string): string {
   return `/studies/${encodeURIComponent(studyUid)}${rest}`;
 }
 
-export async function call<Body>(path: string, { post, signal }: { post?: unknown; signal?: AbortSignal | undefined } = {}): Promise<Reply<Body>> {
+export async function call<Body>(
+  path: string,
+  { post, signal }: { post?: unknown; signal?: AbortSignal | undefined } = {}
+): Promise<Reply<Body>> {
   let response: Response;
   try {
     response = await fetch(addressOf(path), {
@@ -32,5 +35,7 @@ export async function call<Body>(path: string, { post, signal }: { post?: unknow
   }
   const problem = (body ?? {}) as Record<string, unknown>;
   const detail = typeof problem.detail === 'string' ? problem.detail : `Sightline answers with an error (${response.status}).`;
-  return response.status >= 500 || response.ok ? { kind: 'away', why: detail } : { kind: 'refused', status: response.status, detail, problem };
+  return response.status >= 500 || response.ok
+    ? { kind: 'away', why: detail }
+    : { kind: 'refused', status: response.status, detail, problem };
 }

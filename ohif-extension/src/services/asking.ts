@@ -6,6 +6,8 @@ import { ask, askedBefore, type QuestionIn } from './questions';
 import { personOf, type Reader } from './reader';
 import { Store } from './store';
 
+const LOOK_AGAIN_MS = 5000;
+
 /** Where the reader pointed, on one slice of one series. */
 export interface Prompt {
   series_uid: string;
@@ -29,6 +31,8 @@ interface State {
 }
 
 export class Asking extends Store<State> {
+  private timer: ReturnType<typeof setTimeout> | undefined;
+
   constructor(
     private readonly studyUid: string,
     private readonly places: Places
@@ -36,11 +40,18 @@ export class Asking extends Store<State> {
     super({ questions: [], shown: null, prompt: null, picking: null, why: '' });
   }
 
-  async start(): Promise<void> {
+  /** Learn of everything that was asked; again soon while an answer is waited for, should nobody tell of it. */
+  async look(): Promise<void> {
+    clearTimeout(this.timer);
     const reply = await askedBefore(this.studyUid);
     if (reply.kind === 'ok' && Array.isArray(reply.body)) {
-      reply.body.forEach(question => this.learn(question));
+      reply.body.forEach(question => this.hear(question));
     }
+    this.wait();
+  }
+
+  stop(): void {
+    clearTimeout(this.timer);
   }
 
   get current(): Question | null {
@@ -78,7 +89,17 @@ export class Asking extends Store<State> {
     }
     const { series_uid, slice } = here;
     const { points, box } = this.get().prompt ?? { points: [], box: null };
-    await this.send({ person: personOf(reader), kind, words, series_uid, slice, points, box, follows: null, through_slices: throughSlices });
+    await this.send({
+      person: personOf(reader),
+      kind,
+      words,
+      series_uid,
+      slice,
+      points,
+      box,
+      follows: null,
+      through_slices: throughSlices,
+    });
   }
 
   /** One more point, for or against, upon the answer that is shown. */
@@ -96,8 +117,7 @@ export class Asking extends Store<State> {
 
   /** A question as Sightline knows it now. */
   hear(question: Question): void {
-    this.learn(question);
-    if (question.question_id === this.get().shown) {
+    if (this.learn(question) && question.question_id === this.get().shown) {
       this.draw(question);
     }
   }
@@ -119,21 +139,30 @@ export class Asking extends Store<State> {
     if (reply.kind === 'ok') {
       this.set({ shown: reply.body.question_id, prompt: null });
       this.hear(reply.body);
+      this.wait();
     } else {
       this.set({ why: reply.kind === 'away' ? reply.why : reply.detail });
     }
   }
 
-  /** An older word about a question does not replace a newer one. */
-  private learn(question: Question): void {
+  private wait(): void {
+    clearTimeout(this.timer);
+    if (this.current && ['queued', 'running'].includes(this.current.state)) {
+      this.timer = setTimeout(() => void this.look(), LOOK_AGAIN_MS);
+    }
+  }
+
+  /** An older word about a question does not replace a newer one; returns whether this one is new. */
+  private learn(question: Question): boolean {
     const { questions } = this.get();
     const known = questions.find(each => each.question_id === question.question_id);
-    if (known && known.updated > question.updated) {
-      return;
+    if (known && (known.updated > question.updated || (known.updated === question.updated && known.state === question.state))) {
+      return false;
     }
     this.set({
       questions: [...questions.filter(each => each !== known), question].sort((left, right) => left.question_id - right.question_id),
     });
+    return true;
   }
 
   private draw(question: Question): void {

@@ -37,7 +37,10 @@ export function undecided(report: Report): Statement[] {
 }
 
 /** A place in words; slices are counted from 1 as viewers do. */
-export function inWords({ start, stop }: { start: readonly number[]; stop: readonly number[] }, series?: { words: string; slices: number } | null): string {
+export function inWords(
+  { start, stop }: { start: readonly number[]; stop: readonly number[] },
+  series?: { words: string; slices: number } | null
+): string {
   const [first, last] = [start[0]! + 1, stop[0]!];
   const isImage = series ? series.slices === 1 : last === 1;
   const slices = isImage ? '' : first === last ? `slice ${first}` : `slices ${first} to ${last}`;

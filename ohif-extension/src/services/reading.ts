@@ -21,10 +21,10 @@ export class Reading extends Store<Known> {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private isHeard = false;
 
-  /** `onVersion`: another version of the report is in force than a moment ago. */
+  /** `version`: another version of the report is in force than a moment ago. `heard`: the line is open, and says only what is new. */
   constructor(
     readonly studyUid: string,
-    private readonly on: { version(): void; question(question: Question): void }
+    private readonly on: { version(): void; question(question: Question): void; heard(): void }
   ) {
     super({ answer: null, away: null, live: null });
   }
@@ -103,6 +103,9 @@ export class Reading extends Store<Known> {
   private onLine(isOpen: boolean): void {
     const wasHeard = this.isHeard;
     this.isHeard = isOpen;
+    if (isOpen) {
+      this.on.heard();
+    }
     if (wasHeard !== isOpen && this.get().answer !== null) {
       void this.reload(); // tells whether Sightline is away, and what was missed
     }

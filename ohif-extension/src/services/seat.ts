@@ -52,7 +52,11 @@ export class Seat extends Store<State> {
     readonly places: Places
   ) {
     super({ current: null, form: null, draft: null, reader: storedReader(), areOverlaysOn: true, areStructuresShown: false, said: '' });
-    this.reading = new Reading(studyUid, { version: () => void places.refresh(studyUid), question: question => this.asking.hear(question) });
+    this.reading = new Reading(studyUid, {
+      version: () => void places.refresh(studyUid),
+      question: question => this.asking.hear(question),
+      heard: () => void this.asking.look(),
+    });
     this.judging = new Judging(this.reading);
     this.asking = new Asking(studyUid, places);
     this.playing = new Playing(step => this.visit(step));
@@ -61,9 +65,9 @@ export class Seat extends Store<State> {
   /** Live until the returned function is called. */
   start(): () => void {
     const ends = [this.reading.start(), this.places.onSelected(uid => this.light(uid))];
-    void this.asking.start();
     return () => {
       this.playing.stop();
+      this.asking.stop();
       ends.forEach(end => end());
     };
   }
@@ -75,7 +79,9 @@ export class Seat extends Store<State> {
   /** The findings as they are walked through. */
   inOrder(): Statement[] {
     const groups = this.report ? grouped(this.report) : new Map<never, Statement[]>();
-    return GROUPS.filter(({ group }) => group !== 'structures' || this.get().areStructuresShown).flatMap(({ group }) => groups.get(group) ?? []);
+    return GROUPS.filter(({ group }) => group !== 'structures' || this.get().areStructuresShown).flatMap(
+      ({ group }) => groups.get(group) ?? []
+    );
   }
 
   /** Light a finding and go to one of its places, the first where none is named. */

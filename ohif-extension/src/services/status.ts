@@ -17,7 +17,10 @@ export function statusOf(answer: Answer | null, away: string | null, live: Study
   if (!away || answer?.kind === 'away') {
     return said;
   }
-  return [{ tone: 'alert', words: `Sightline cannot be reached; what is shown may be old. ${away} It is asked again every few seconds.` }, ...said];
+  return [
+    { tone: 'alert', words: `Sightline cannot be reached; what is shown may be old. ${away} It is asked again every few seconds.` },
+    ...said,
+  ];
 }
 
 function statusOfWork(answer: Answer, live: StudyState | null): Status[] {
@@ -34,7 +37,9 @@ function statusOfWork(answer: Answer, live: StudyState | null): Status[] {
   const what = hasReport ? 'A newer reading' : 'The reading';
   switch (state) {
     case 'arriving':
-      return [{ tone: 'busy', words: hasReport ? 'More images are arriving.' : 'The images are arriving. They are read when all are there.' }];
+      return [
+        { tone: 'busy', words: hasReport ? 'More images are arriving.' : 'The images are arriving. They are read when all are there.' },
+      ];
     case 'queued':
       return [{ tone: 'busy', words: `${what} waits for its turn. ${reason}` }];
     case 'running': {
@@ -71,7 +76,9 @@ function outcome(answer: Answer): Status[] {
     case 'nothing found':
       return [{ tone: 'warning', words: 'The AI found nothing abnormal. That is not a normal study: it looks only for what it knows.' }];
     case 'withheld':
-      return [{ tone: 'warning', words: 'What the AI saw did not pass its own checks and is withheld. Read this study as if there were no AI.' }];
+      return [
+        { tone: 'warning', words: 'What the AI saw did not pass its own checks and is withheld. Read this study as if there were no AI.' },
+      ];
     case 'partly read':
       return [{ tone: 'alert', words: 'Only a part of this study was read.' }];
     case 'not read':
