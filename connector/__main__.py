@@ -3,6 +3,7 @@
     sightline listen | watch | serve            the services, each until it is stopped
     sightline status [STUDY]                    what is known of each study, or every step of one
     sightline send FOLDER                       send a folder of DICOM files to the listener
+    sightline questions STUDY                   who asked what about a study, and what was answered
     sightline retry STUDY                       try a failed or refused study again
     sightline openapi                           the description of the HTTP API
 
@@ -122,6 +123,20 @@ def retry(study_uid: Annotated[str, typer.Argument(metavar="STUDY", help="Study 
     """Try a failed or refused study again."""
     job = Ledger.open(_settings()).retry(study_uid)
     typer.echo(f"Study {job.study_uid} is {job.state}: {job.reason}")
+
+
+@app.command()
+def questions(study_uid: Annotated[str, typer.Argument(metavar="STUDY", help="Study Instance UID.")]) -> None:
+    """Show who asked what about a study, what was answered, and by which weights; the oldest first."""
+    for asked in reversed(Ledger.open(_settings()).questions.of_study(study_uid)):
+        prompt, answer = asked.prompt, asked.answer
+        marks = f"{len(prompt.points)} points{', a box' if prompt.box else ''} on slice {prompt.slice_index} of series {prompt.series_uid}"
+        refined = f", refines {prompt.follows}" if prompt.follows else ""
+        who = f"{asked.observer.name}, {asked.observer.organization}"
+        typer.echo(f"{asked.question_id}  {asked.created.astimezone():%Y-%m-%d %H:%M:%S}  {who}")
+        typer.echo(f'    {prompt.kind} "{prompt.words}", {marks}{refined}')
+        by = f"  ({answer.model.name} {answer.model.version}, weights {answer.model.weights_hash})" if answer else ""
+        typer.echo(f"    {asked.state}: {answer.sentence if answer else asked.reason}{by}")
 
 
 @app.command()

@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 
 from pydicom import Dataset
 
@@ -21,10 +22,24 @@ from dicom_sr.kinds import FAILURE, FINDINGS, REJECTION, SEGMENTATION
 
 @dataclass(frozen=True)
 class Edition:
-    """One version of one reading: its findings or failure, and the other objects that go with it."""
+    """One version of one reading: its findings or failure, among all the objects of the reading."""
 
     document: Dataset
-    others: tuple[Dataset, ...]
+    reading: Sequence[Dataset]
+
+    @cached_property
+    def others(self) -> tuple[Dataset, ...]:
+        """The other objects that go with the document: the newest of their series when it was written."""
+        # Objects of one version share the moment of their content; what a version left as it was is older.
+        newest: dict[str, Dataset] = {}
+        for each in self.reading:
+            series = str(each.SeriesInstanceUID)
+            if kind_of(each) in (FAILURE, FINDINGS) or _written(each) > _written(self.document):
+                continue
+            if series not in newest or int(each.InstanceNumber) > int(newest[series].InstanceNumber):
+                newest[series] = each
+        uids = tracking_uids(self.document)
+        return tuple(each for each in newest.values() if kind_of(each) is not SEGMENTATION or not uids.isdisjoint(tracking_uids(each)))
 
     @property
     def objects(self) -> tuple[Dataset, ...]:
@@ -40,25 +55,14 @@ def editions(instances: Iterable[Dataset]) -> list[Edition]:
             with suppress(AttributeError, KeyError):  # an object that somebody has altered belongs to no reading
                 readings[reading_of(instance)].append(instance)
     ordered = sorted(readings.values(), key=lambda objects: moment(own_equipment(objects[0]).ContributionDateTime))
-    return [edition for objects in ordered for edition in _of_one_reading(objects)]
-
-
-def _of_one_reading(objects: Sequence[Dataset]) -> Iterator[Edition]:
-    documents = [each for each in objects if kind_of(each) in (FAILURE, FINDINGS)]
-    for document in sorted(documents, key=lambda each: (kind_of(each) is FINDINGS, int(each.InstanceNumber))):
-        # Objects of one version share the moment of their content; what a version left as it was is older.
-        newest: dict[str, Dataset] = {}
-        for each in objects:
-            series = str(each.SeriesInstanceUID)
-            if kind_of(each) in (FAILURE, FINDINGS) or _written(each) > _written(document):
-                continue
-            if series not in newest or int(each.InstanceNumber) > int(newest[series].InstanceNumber):
-                newest[series] = each
-        uids = tracking_uids(document)
-        yield Edition(
-            document,
-            tuple(each for each in newest.values() if kind_of(each) is not SEGMENTATION or not uids.isdisjoint(tracking_uids(each))),
+    return [
+        Edition(document, objects)
+        for objects in ordered
+        for document in sorted(
+            (each for each in objects if kind_of(each) in (FAILURE, FINDINGS)),
+            key=lambda each: (kind_of(each) is FINDINGS, int(each.InstanceNumber)),
         )
+    ]
 
 
 def _written(instance: Dataset) -> tuple[str, str]:

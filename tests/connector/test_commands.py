@@ -14,6 +14,9 @@ from pydicom import Dataset
 from pydicom.data import get_testdata_file
 
 from connector.ledger import Ledger
+from radiology.judgement import Observer
+from radiology.question import Answer, Point, Prompt, QuestionKind
+from radiology.report import ModelIdentity
 from radiology.settings import Settings
 from tests.connector.samples import ct_series, radiograph
 from tests.connector.waiting import until
@@ -103,6 +106,16 @@ def test_retry_queues_a_refused_study_again(settings: Settings, ledger: Ledger) 
     assert "queued" in answer.stdout
 
 
+def test_questions_shows_who_asked_what_and_which_weights_answered(settings: Settings, ledger: Ledger) -> None:
+    prompt = Prompt(QuestionKind.SEGMENT, "1.2.1", 4, "the left lower lobe", (Point(3, 5),))
+    first, _ = (ledger.questions.ask("1.2.3", prompt, Observer("Curie^Marie", "Institut du Radium")) for _ in range(2))
+    ledger.questions.take(first.question_id, "worker")
+    ledger.questions.answer(first.question_id, "worker", Answer("The left lower lobe.", ModelIdentity("small", "1", "ab" * 32)))
+    shown = sightline("questions", "1.2.3", settings=settings).stdout
+    for said in ("Curie^Marie, Institut du Radium", '"the left lower lobe"', "answered: The left lower lobe.", "ab" * 32, "queued:"):
+        assert said in shown
+
+
 def test_bad_settings_are_one_sentence(settings: Settings) -> None:
     answer = sightline("status", settings=settings, SIGHTLINE_API__PORT="many", SIGHTLINE_API__COLOUR="blue")
     assert answer.returncode == 1
@@ -160,8 +173,11 @@ def test_serve_answers_and_ends_when_it_is_told_to(settings: Settings) -> None:
     port = free_port()
     with service("serve", settings, SIGHTLINE_API__PORT=str(port)) as api:
         assert until(lambda: answers(f"http://127.0.0.1:{port}/api/v1/health") or api.poll() is not None) is True
-        api.terminate()
-        assert api.wait(30) == 0 or api.returncode == -15
+        # Somebody who follows a study never hangs up, and must not keep the service from ending.
+        with httpx.stream("GET", f"http://127.0.0.1:{port}/api/v1/studies/1.2.3/events", timeout=60) as follower:
+            assert next(follower.iter_lines()) == "event: study"
+            api.terminate()
+            assert api.wait(30) == 0 or api.returncode == -15
 
 
 def test_serve_on_a_taken_port_is_a_sentence(orthanc: Orthanc, settings: Settings) -> None:

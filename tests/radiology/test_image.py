@@ -7,7 +7,8 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from radiology import image
-from radiology.errors import IncompleteStudy, UnsupportedImage
+from radiology.errors import IncompleteStudy, StudyError, UnsupportedImage
+from radiology.finding import Box
 from radiology.study import Study
 
 
@@ -111,3 +112,30 @@ def test_monochrome1_is_turned_bright_on_dense_and_absurd_spacing_is_not_believe
     assert isinstance(projection, image.Projection)
     assert projection.array.argmin() == 0
     assert projection.spacing_mm is None
+
+
+def test_an_outline_from_headers_has_every_place_and_spacing_of_the_image() -> None:
+    slices = ct_slices()
+    (volume,) = load(slices)
+    (outline,) = image.outline(Study.from_instances(slices).series[0])
+    assert isinstance(volume, image.Volume)
+    assert isinstance(outline, image.Volume)
+    assert (outline.series_uid, outline.array.shape, outline.affine.tolist()) == (
+        volume.series_uid,
+        volume.array.shape,
+        volume.affine.tolist(),
+    )
+    with pytest.raises(UnsupportedImage, match="unevenly"):
+        image.outline(Study.from_instances([slices[0], *slices[2:]]).series[0])
+
+
+@pytest.mark.parametrize(
+    ("box", "says"), [(Box((0, 0, 0), (5, 4, 6)), ""), (Box((0, 0, 0), (6, 4, 6)), "outside"), (Box((9, 0, 0), (10, 4, 6)), "outside")]
+)
+def test_a_box_is_inside_the_series_or_refused(box: Box, says: str) -> None:
+    (series,) = Study.from_instances(ct_slices()).series
+    if not says:
+        image.check_box(series, box)
+        return
+    with pytest.raises(StudyError, match=says):
+        image.check_box(series, box)

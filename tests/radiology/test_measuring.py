@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import hypot
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 from radiology.finding import Finding, Presence, Region, Side
 from radiology.image import Projection, Volume
 from radiology.measurement import Quantity
-from radiology.measuring import measured
+from radiology.measuring import measured, measured_anew
 
 
 def film(spacing_mm: tuple[float, float] | None = (0.5, 0.25), view: str = "PA", shape: tuple[int, int] = (40, 60)) -> Projection:
@@ -96,3 +97,18 @@ def test_what_is_absent_or_unmarked_or_on_a_film_without_spacing_has_no_size() -
     assert measured([absent, boxed], [film()]) == (absent, boxed)
     seen = Finding("nodule", "A nodule.", regions=(place,))
     assert measured([seen], [film(spacing_mm=None)]) == (seen,)
+
+
+def test_only_what_is_drawn_anew_is_measured_anew_and_the_heart_with_the_lungs() -> None:
+    stored = {"tracking_uid": "2.25.1"}
+    heart = Finding("heart", "", regions=(replace(region(slice(20, 30), slice(20, 40)), **stored),))
+    left, right = (
+        Finding("lung", "", side=side, regions=(replace(region(slice(5, 35), columns), **stored),))
+        for side, columns in ((Side.LEFT, slice(32, 55)), (Side.RIGHT, slice(5, 28)))
+    )
+    mass = Finding("mass", "", regions=(region(slice(10, 16), slice(20, 36)),))
+    same = measured_anew([heart, left, right, mass], [film()])
+    assert same[:3] == (heart, left, right)
+    assert Quantity.AREA in numbers(same[3])
+    redrawn = replace(left, regions=(region(slice(5, 35), slice(32, 57)),))
+    assert numbers(measured_anew([heart, redrawn, right], [film()])[0])[Quantity.CARDIOTHORACIC_RATIO] == pytest.approx(20 / 52, abs=1e-3)

@@ -13,7 +13,7 @@ from radiology.finding import Box, Finding, Presence, Region
 from radiology.judgement import Judged, Judgement, Observer, Reason, Rejection
 from radiology.measurement import Measurement, Quantity
 from radiology.report import ModelIdentity, Report
-from radiology.verdict import Accept, Add, Decision, Edit, Reject, Restore, Verdict, judge
+from radiology.verdict import Accept, Add, Decision, Edit, Reject, Restore, Verdict, Withdraw, judge
 
 READER = Observer("Curie^Marie", "Institut du Radium")
 MOMENT = datetime(2026, 1, 3, tzinfo=UTC)
@@ -74,6 +74,13 @@ def test_what_was_decided_can_be_undone() -> None:
     assert after(Restore(NODULE), report=accepted) == REPORT
 
 
+def test_what_a_person_has_added_can_be_withdrawn_and_leaves_no_trace() -> None:
+    added = after(Add(Finding("nodule", "Another.", number=3)))
+    numbered = replace(added, findings=(*REPORT.findings, replace(added.findings[-1], number=3)))
+    assert after(Withdraw(3), report=numbered) == REPORT
+    assert after(Withdraw(3), report=after(Reject(3, Reason.WORDING), report=numbered)) == REPORT
+
+
 def test_a_report_is_signed_when_everything_is_decided() -> None:
     with pytest.raises(VerdictError, match="Sentence 2 is not decided"):
         after(Accept(1), signed=True)
@@ -83,7 +90,7 @@ def test_a_report_is_signed_when_everything_is_decided() -> None:
 
 @pytest.mark.parametrize(
     "verdict",
-    [Accept(3), Reject(3, Reason.WORDING), Edit(replace(MASS, number=3)), Restore(replace(MASS, number=3))],
+    [Accept(3), Reject(3, Reason.WORDING), Edit(replace(MASS, number=3)), Restore(replace(MASS, number=3)), Withdraw(3)],
     ids=lambda each: type(each).__name__,
 )
 def test_a_verdict_on_a_sentence_that_there_is_not_is_refused(verdict: Verdict) -> None:

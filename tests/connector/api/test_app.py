@@ -200,6 +200,14 @@ def test_other_host_names_are_refused(client: TestClient) -> None:
     assert client.get("/api/v1/jobs", headers={"Host": "evil.example"}).status_code == 400
 
 
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded"])
+def test_a_page_of_another_origin_cannot_decide(client: TestClient, kind: str) -> None:
+    # What a browser sends without asking first, it sends as one of these.
+    body = json.dumps({"document_uid": "2.25.1", "person": {"name": "A", "organization": "B"}, "verdicts": []})
+    assert client.post("/api/v1/studies/1.2.3/decisions", content=body, headers={"content-type": kind}).status_code == 422
+    assert "access-control-allow-origin" not in client.options("/api/v1/studies/1.2.3/decisions", headers={"Origin": "http://evil"}).headers
+
+
 def test_nothing_is_changed_but_by_decisions_and_questions(client: TestClient) -> None:
     paths = client.get("/api/v1/openapi.json").json()["paths"]
     assert {method for path in paths.values() for method in path} == {"get", "post"}
