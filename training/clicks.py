@@ -46,13 +46,12 @@ from training.stages import Augmentation, Stage, Weights
 
 LEARNS, FROZEN = ("prompt_encoder.", "mask_decoder."), ("mask_decoder.conv_s", "mask_decoder.pred_obj_score_head.")
 """Names of SAM 2's parameters that learn, and of those among them that do not: the picture's features, and what the memory learns."""
-PEAK_RATE = 5e-4
 STAGE = Stage(
     name="clicks",
     steps=20000,
     warmup_steps=60,
     final_rate=0.02,
-    learning_rates={"segmenter": PEAK_RATE},
+    learning_rates={"segmenter": 5e-4},
     weights=Weights(token=0, dice=2, mask_cross_entropy=1, quality=0.5),
 )
 KEPT = {"state kept": 2.0, "state quality": 2.0}
@@ -209,7 +208,7 @@ def cells(masks: Tensor) -> Tensor:
 
 
 def kept_loss(logits: Tensor, before: Tensor) -> Tensor:
-    """How far masks [mask, row, column] are from what they were: their divergence in bits of a pixel, against each mask's own size."""
+    """How far masks [mask, row, column] are from what they were: their divergence, summed over pixels, against each mask's own size."""
     likely = before.sigmoid()
     lost = functional.binary_cross_entropy_with_logits(logits, likely, reduction="none")
     least = functional.binary_cross_entropy_with_logits(before, likely, reduction="none")
@@ -315,8 +314,8 @@ def learn(model: UnifiedModel, pictures: Sequence[Prepared], stage: Stage, seed:
     """
     segmenter = model.grounding_encoder
     ready(model)
-    parameters = freeze(segmenter)
-    optimizer = torch.optim.AdamW(parameters, lr=PEAK_RATE, betas=(0.9, 0.95), weight_decay=0.01, fused=True)
+    parameters, peak = freeze(segmenter), stage.learning_rates["segmenter"]
+    optimizer = torch.optim.AdamW(parameters, lr=peak, betas=(0.9, 0.95), weight_decay=0.01, fused=True)
     rng = np.random.default_rng((seed, 1))
     order = (int(index) for _ in iter(int, 1) for index in rng.permutation(len(pictures)))
     started = time.monotonic()
@@ -325,14 +324,13 @@ def learn(model: UnifiedModel, pictures: Sequence[Prepared], stage: Stage, seed:
         share = stage.share(step, 0, seconds)
         if share >= 1:
             break
-        rate = PEAK_RATE * stage.rate(step, share)
+        rate = peak * stage.rate(step, share)
         for group in optimizer.param_groups:
             group["lr"] = rate
         batch = [pictures[index] for index in islice(order, PICTURES)]
         losses = step_losses(segmenter, batch, model.config.segmenter_size, rng)
-        total = torch.stack(
-            [(KEPT[name] if name in KEPT else stage.weights.of(name.split()[1])) * loss for name, loss in losses.items()]
-        ).sum()
+        weights = {name: KEPT[name] if name in KEPT else stage.weights.of(name.split()[1]) for name in losses}
+        total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
         optimizer.zero_grad(set_to_none=True)
         total.backward()
         if nn.utils.clip_grad_norm_(parameters, 1.0).isfinite():
@@ -410,7 +408,7 @@ def main(
     data: Annotated[Path, typer.Option(help="Folder of training.data.cases.")],
     out: Annotated[Path, typer.Option(help="Where the weights that take points and boxes go, and the picture of the losses.")],
     minutes: Annotated[float, typer.Option(help="Of training, after the pictures are prepared.")] = 12,
-    pictures: Annotated[int, typer.Option(help="Pictures to learn from; they are kept in memory, half a MB each.")] = 800,
+    pictures: Annotated[int, typer.Option(help="Pictures to learn from; they are kept in memory, half a MB each.")] = 300,
     scores: Annotated[Path | None, typer.Option(help="Measure on held-out pictures, and write the figures here (JSON).")] = None,
     measured: Annotated[int, typer.Option(help="Pictures of each held-out split to measure on.")] = 60,
     seed: Annotated[int, typer.Option(help="Of pictures, wording, order and clicks.")] = 0,

@@ -1,4 +1,4 @@
-"""A tiny real model: random, and one that was taught a single report until it knows it by heart."""
+"""A tiny real model: random, one that was taught a single report until it knows it by heart, and one that was taught short answers too."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from torch.nn import functional
 
 from ai_engine.model.answer import Part, Step, compose
 from ai_engine.model.assistant import Assistant
-from ai_engine.model.config import TINY
+from ai_engine.model.config import TINY, PresenceConfig
 from ai_engine.model.images import Letterbox, mllm_input, segmenter_input, windowed
 from ai_engine.model.language import Language
-from ai_engine.model.prompt import QUERIES, answer_ids, prompt_ids
+from ai_engine.model.prompt import BRIEFLY, DETECTION_QUERIES, QUERIES, SEGMENTATION_QUERIES, answer_ids, presence_question, prompt_ids
+from ai_engine.model.tasks import absence, compose_detection, compose_segmentation
 from ai_engine.model.unified import UnifiedModel
 
 RIGHT_LUNG = (20, 10, 90, 50)
@@ -28,6 +29,20 @@ REPORT = compose(
     "Nodule in the left lung.",
 )
 """Boxes in pixels of the tiny model's 112 pixel picture."""
+
+
+TAUGHT = {
+    QUERIES["projection"]: REPORT,
+    SEGMENTATION_QUERIES[0].format(target="right lung"): compose_segmentation(["right lung"]),
+    SEGMENTATION_QUERIES[0].format(target="pneumothorax"): absence("pneumothorax"),
+    DETECTION_QUERIES[0].format(target="left lung"): compose_detection("left lung", [LEFT_LUNG]),
+    DETECTION_QUERIES[0].format(target="pneumothorax"): absence("pneumothorax"),
+    presence_question("left nodule"): "yes",
+    presence_question("pleural effusion"): "no",
+    f"Which side is the nodule on? {BRIEFLY}": "left",
+    f"What is in the region with bbox [24, 32, 64, 72]? {BRIEFLY}": "right lung",
+}
+"""Query and answer of what the versed assistant knows."""
 
 
 def chest(rows: int, columns: int) -> NDArray[np.float32]:
@@ -107,3 +122,31 @@ def taught_assistant(tiny_language: Language) -> Assistant:
         loss.backward()
         optimiser.step()
     return Assistant(model.eval(), tiny_language, maximum_new_tokens=300, weights_hash="0" * 64)
+
+
+@pytest.fixture(scope="session")
+def versed() -> Assistant:
+    """An assistant that gives :data:`TAUGHT`'s answers about :func:`chest`; it has learned to draw nothing."""
+    torch.manual_seed(0)
+    language = Language.train([*TAUGHT, *TAUGHT.values()] * 9, TINY.vocabulary_size, coordinates=TINY.image_size)
+    model = UnifiedModel(TINY.model_copy(update={"presence": PresenceConfig()}), language)
+    channels = windowed(chest(224, 224), "projection")
+    patches = torch.from_numpy(mllm_input(Letterbox.fit((224, 224), TINY.image_size).image(channels)))
+    answers = [answer_ids(language, answer) for answer in TAUGHT.values()]
+    samples = [
+        torch.tensor(prompt_ids(language, TINY.visual_tokens, query) + answer) for query, answer in zip(TAUGHT, answers, strict=True)
+    ]
+    row = torch.cat(samples)[None]
+    positions = torch.cat([model.positions(sample) for sample in samples], 1)[:, None]
+    answered = torch.cat([torch.arange(len(one)) >= len(one) - len(answer) for one, answer in zip(samples, answers, strict=True)])
+    # A yes is one token, the report a hundred: each answer counts more than its length would have it.
+    weights = torch.cat([torch.full((len(answer),), len(answer) ** -0.5) for answer in answers])
+    optimiser = torch.optim.AdamW(model.mllm.parameters(), lr=4e-3)
+    for _ in range(70):
+        hidden = model(row, positions, patches.repeat(len(samples), 1)).hidden[0]
+        losses = functional.cross_entropy(model.logits(hidden[:-1][answered[1:]]), row[0, 1:][answered[1:]], reduction="none")
+        loss = (losses * weights).sum() / weights.sum()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return Assistant(model.eval(), language, maximum_new_tokens=300)

@@ -5,7 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional
 
 from ai_engine.model import assistant
 from ai_engine.model.answer import parse
@@ -13,52 +12,13 @@ from ai_engine.model.assistant import Assistant
 from ai_engine.model.confidence import confidences
 from ai_engine.model.config import TINY, PresenceConfig
 from ai_engine.model.images import Letterbox, mllm_input, windowed
-from ai_engine.model.language import Language
-from ai_engine.model.prompt import BRIEFLY, DETECTION_QUERIES, QUERIES, SEGMENTATION_QUERIES, answer_ids, presence_question, prompt_ids
-from ai_engine.model.tasks import absence, compose_detection, compose_segmentation
-from ai_engine.model.unified import Generated, UnifiedModel
+from ai_engine.model.prompt import answer_ids, presence_question, prompt_ids
+from ai_engine.model.unified import Generated
 from radiology.errors import UnreadableAnswer
 from radiology.finding import Presence
 from tests.ai_engine.conftest import LEFT_LUNG, REPORT, chest
 
-TAUGHT = {
-    QUERIES["projection"]: REPORT,
-    SEGMENTATION_QUERIES[0].format(target="right lung"): compose_segmentation(["right lung"]),
-    SEGMENTATION_QUERIES[0].format(target="pneumothorax"): absence("pneumothorax"),
-    DETECTION_QUERIES[0].format(target="left lung"): compose_detection("left lung", [LEFT_LUNG]),
-    DETECTION_QUERIES[0].format(target="pneumothorax"): absence("pneumothorax"),
-    presence_question("left nodule"): "yes",
-    presence_question("pleural effusion"): "no",
-    f"Which side is the nodule on? {BRIEFLY}": "left",
-}
 IMAGE = chest(224, 224)
-
-
-@pytest.fixture(scope="module")
-def versed() -> Assistant:
-    torch.manual_seed(0)
-    language = Language.train([*TAUGHT, *TAUGHT.values()] * 9, TINY.vocabulary_size, coordinates=TINY.image_size)
-    model = UnifiedModel(TINY.model_copy(update={"presence": PresenceConfig()}), language)
-    channels = windowed(IMAGE, "projection")
-    patches = torch.from_numpy(mllm_input(Letterbox.fit((224, 224), TINY.image_size).image(channels)))
-    answers = [answer_ids(language, answer) for answer in TAUGHT.values()]
-    samples = [
-        torch.tensor(prompt_ids(language, TINY.visual_tokens, query) + answer) for query, answer in zip(TAUGHT, answers, strict=True)
-    ]
-    row = torch.cat(samples)[None]
-    positions = torch.cat([model.positions(sample) for sample in samples], 1)[:, None]
-    answered = torch.cat([torch.arange(len(one)) >= len(one) - len(answer) for one, answer in zip(samples, answers, strict=True)])
-    # A yes is one token, the report a hundred: each answer counts more than its length would have it.
-    weights = torch.cat([torch.full((len(answer),), len(answer) ** -0.5) for answer in answers])
-    optimiser = torch.optim.AdamW(model.mllm.parameters(), lr=4e-3)
-    for _ in range(70):
-        hidden = model(row, positions, patches.repeat(len(samples), 1)).hidden[0]
-        losses = functional.cross_entropy(model.logits(hidden[:-1][answered[1:]]), row[0, 1:][answered[1:]], reduction="none")
-        loss = (losses * weights).sum() / weights.sum()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-    return Assistant(model.eval(), language, maximum_new_tokens=300)
 
 
 def test_what_is_asked_for_is_segmented(versed: Assistant) -> None:
