@@ -26,7 +26,8 @@ export function getPanelModule(host: Host, places: Places, keys: Keys) {
     }
   }
 
-  const component = () => element(mount, { style: { height: '100%' } });
+  // OHIF's side panel is a column: what may not shrink in it grows out of the window.
+  const component = () => element(mount, { style: { height: '100%', minHeight: 0 } });
 
   return [{ name: PANEL_NAME, iconName: 'tab-patient-info', iconLabel: 'AI', label: 'AI findings', component }];
 }

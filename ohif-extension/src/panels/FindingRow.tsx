@@ -167,7 +167,7 @@ function Standing({
 }
 
 function percent(confidence: number): string {
-  return confidence > 0 ? `${Math.round(confidence * 100)} %` : '';
+  return confidence > 0 ? `${Math.round(confidence * 100)} % certain` : '';
 }
 
 function neighbour(button: HTMLElement): HTMLElement | undefined {

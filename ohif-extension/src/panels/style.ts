@@ -18,8 +18,10 @@ export const STYLE = `
 .sightline-warning { border-color: #e0a93f; background: #2a2413; color: #f3d795; }
 .sightline-alert { border-color: #ff7b73; background: #2d1615; color: #f4c0be; }
 .sightline-quiet { color: #9fb6c6; font-size: 12px; }
+.sightline footer { margin-top: 12px; }
+.sightline li > .sightline-small, .sightline p > .sightline-small, .sightline-toast .sightline-small { margin-left: 6px; }
 .sightline-tools, .sightline-verdicts, .sightline-fields, .sightline-places { display: flex; flex-wrap: wrap; align-items: center; gap: 4px; margin-top: 6px; }
-.sightline-small { padding: 1px 8px; border: 1px solid #4d7896; border-radius: 10px; font-size: 11px; font-weight: 400; letter-spacing: 0; text-transform: none; }
+.sightline-small { white-space: nowrap; padding: 1px 8px; border: 1px solid #4d7896; border-radius: 10px; font-size: 11px; font-weight: 400; letter-spacing: 0; text-transform: none; }
 .sightline-small[aria-pressed="true"] { background: #14395b; border-color: #5acce6; }
 .sightline-verdicts button, .sightline-ask button[type=submit], .sightline-sign > button:not(.sightline-small), .sightline-status button:not(.sightline-small) {
   padding: 2px 10px; border: 1px solid #5acce6; border-radius: 4px; background: #0b2034; font-size: 12px; }

@@ -36,6 +36,9 @@ export function undecided(report: Report): Statement[] {
   return report.findings.filter(each => each.decided === null);
 }
 
+/** Modalities whose images are no slices of a volume. */
+const FILM = /^(CR|DX|MG|RF|XA|IO|PX)\b/;
+
 /** A place in words; slices are counted from 1 as viewers do. */
 export function inWords(
   { start, stop }: { start: readonly number[]; stop: readonly number[] },
@@ -43,6 +46,7 @@ export function inWords(
 ): string {
   const [first, last] = [start[0]! + 1, stop[0]!];
   const isImage = series ? series.slices === 1 : last === 1;
-  const slices = isImage ? '' : first === last ? `slice ${first}` : `slices ${first} to ${last}`;
+  const name = series && FILM.test(series.words) ? 'image' : 'slice';
+  const slices = isImage ? '' : first === last ? `${name} ${first}` : `${name}s ${first} to ${last}`;
   return [series?.words, slices].filter(Boolean).join(', ') || 'on the image';
 }

@@ -106,8 +106,9 @@ export class Reading extends Store<Known> {
     if (isOpen) {
       this.on.heard();
     }
-    if (wasHeard !== isOpen && this.get().answer !== null) {
-      void this.reload(); // tells whether Sightline is away, and what was missed
+    const { answer, away } = this.get();
+    if (answer && (isOpen ? away : wasHeard)) {
+      void this.reload(); // whether Sightline is away, or back
     }
   }
 }
