@@ -2,7 +2,9 @@
 
 An extra stage after the paper's four, which have no memory: only SAM 2's memory learns, everything else stays bit for bit. On the
 first slice of a clip the masks are known or decoded from their [SEG] states; on the following ones they are drawn with the memory
-and compared with the truth. Encoder, language model and decoder are frozen, so features and [SEG] states are computed once.
+and compared with the truth. A segmenter that takes points (:mod:`training.clicks` comes before this stage) also learns to carry a mask
+of which nothing is said, as a reader draws one. Encoder, language model and decoder are frozen, so features and [SEG] states are
+computed once.
 
 The output folder holds the weights, ``losses.png`` and, with ``--scores``, how well masks are followed in a patient that was not
 learned from. Started with ``--weights`` of an earlier output, it goes on from there.
@@ -14,10 +16,10 @@ import json
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -31,7 +33,7 @@ from ai_engine.model.images import Letterbox, mllm_input, segmenter_input, windo
 from ai_engine.model.language import Language
 from ai_engine.model.memory import Track
 from ai_engine.model.prompt import QUERIES, answer_ids, prompt_ids
-from ai_engine.model.segmenter import Prompts, Segmenter
+from ai_engine.model.segmenter import Prompts, Segmenter, sure
 from ai_engine.model.unified import UnifiedModel
 from ai_engine.model.weights import load_weights, save_weights
 from training.data.cases import PATIENTS
@@ -60,6 +62,8 @@ LEARNS = (
     "mask_decoder.pred_obj_score_head.",
 )
 """Names of SAM 2's parameters that only following uses."""
+Begin = Literal["drawn", "known", "mask"]
+"""How the key slice's masks come about: drawn for their [SEG] states, known beside these, or known and nothing said of them."""
 WEIGHTS = {"dice": 2.0, "mask_cross_entropy": 1.0, "presence": 0.2}
 PEAK_RATE, FINAL_SHARE, WARM_UP = 1e-3, 0.02, 0.03
 """Learning rate at its highest; its share at the end, after a cosine; share of the stage in which it rises."""
@@ -138,15 +142,13 @@ def freeze(segmenter: Segmenter) -> list[nn.Parameter]:
     return learning
 
 
-def clip_losses(segmenter: Segmenter, clips: Sequence[Prepared], known: bool) -> dict[str, Tensor]:
-    """Follow the masks of several clips side by side: mean Dice loss and cross-entropy where an object is, and of its presence.
-
-    ``known``: the key slice's masks are the true ones; if not, they are decoded.
-    """
+def clip_losses(segmenter: Segmenter, clips: Sequence[Prepared], begin: Begin) -> dict[str, Tensor]:
+    """Follow the masks of several clips side by side: mean Dice loss and cross-entropy where an object is, and of its presence."""
     image_index = torch.cat([torch.full((len(clip.prompts),), number) for number, clip in enumerate(clips)])
     masks = torch.cat([clip.masks.float() for clip in clips], 1)
     slices = [[torch.stack(level) for level in zip(*(clip.at(index) for clip in clips), strict=True)] for index in range(len(masks))]
-    track = Track(segmenter, slices[0], Prompts(torch.cat([clip.prompts for clip in clips])), image_index, masks[0] if known else None)
+    prompts = shown(masks[0]) if begin == "mask" else Prompts(torch.cat([clip.prompts for clip in clips]))
+    track = Track(segmenter, slices[0], prompts, image_index, None if begin == "drawn" else masks[0])
     lost: dict[str, list[Tensor]] = {"dice": [], "mask_cross_entropy": [], "presence": []}
     for features, target in zip(slices[1:], masks[1:], strict=True):
         drawn = track.step(features)
@@ -158,6 +160,11 @@ def clip_losses(segmenter: Segmenter, clips: Sequence[Prepared], known: bool) ->
     return {name: torch.stack(values).mean() for name, values in lost.items() if values}
 
 
+def shown(masks: Tensor) -> Prompts:
+    """Prompts that say nothing but where masks [mask, row, column], 0 to 1, are."""
+    return replace(Prompts.none(len(masks), masks), masks=sure(masks))
+
+
 def learn(model: UnifiedModel, clips: Sequence[Prepared], steps: int, minutes: float, seed: int) -> Iterator[dict[str, Any]]:
     """Train the memory on prepared clips, over and over, until the steps or the minutes are used up.
 
@@ -167,6 +174,7 @@ def learn(model: UnifiedModel, clips: Sequence[Prepared], steps: int, minutes: f
     parameters = freeze(segmenter)
     optimizer = torch.optim.AdamW(parameters, lr=PEAK_RATE, betas=(0.9, 0.95), weight_decay=0.01, fused=True)
     rng = np.random.default_rng((seed, 1))
+    begins: tuple[Begin, ...] = ("drawn", "known", "mask") if model.config.segmenter.pointable else ("drawn", "known")
     order = (int(index) for _ in iter(int, 1) for index in rng.permutation(len(clips)))
     started = time.monotonic()
     for step in range(steps):
@@ -179,7 +187,7 @@ def learn(model: UnifiedModel, clips: Sequence[Prepared], steps: int, minutes: f
             group["lr"] = rate
         batch = [clips[index] for index in islice(order, BATCH)]
         with torch.autocast("cpu", torch.bfloat16):
-            losses = clip_losses(segmenter, batch, known=bool(rng.random() < 0.5))
+            losses = clip_losses(segmenter, batch, begins[int(rng.integers(len(begins)))])
         total = torch.stack([WEIGHTS[name] * loss for name, loss in losses.items()]).sum()
         optimizer.zero_grad(set_to_none=True)
         total.backward()
@@ -191,33 +199,39 @@ def learn(model: UnifiedModel, clips: Sequence[Prepared], steps: int, minutes: f
 
 @torch.no_grad()
 def measure(model: UnifiedModel, clips: Sequence[Prepared]) -> dict[str, Any]:
-    """How well masks are followed from the decoded key slice, with the memory and by decoding every slice anew with the same state.
+    """How well masks are followed from the decoded key slice: with the memory, by decoding every slice anew with the same state, and,
+    by a segmenter that takes points, with the memory and nothing but the mask.
 
     Returns:
-        ``followed``: by distance in slices and name ("all" for the mean over all masks) the number of masks and the mean Dice of both
-        ways on the mask's grid; ``gone``: where the object is not on the slice any more, how many masks, and how many are still drawn.
+        ``followed``: by distance in slices and name ("all" for the mean over all masks) the number of masks and the mean Dice of each
+        way on the mask's grid; ``gone``: where the object is not on the slice any more, how many masks, and how many are still drawn.
     """
     segmenter = model.grounding_encoder
-    dice: dict[tuple[int, str], list[tuple[float, float]]] = {}
-    gone: list[tuple[bool, bool]] = []
+    dice: dict[tuple[int, str], list[tuple[float, ...]]] = {}
+    gone: list[tuple[bool, ...]] = []
     for clip in clips:
         if not len(clip.prompts):
             continue
-        track = Track(segmenter, [level[None] for level in clip.at(0)], Prompts(clip.prompts))
+        key = [level[None] for level in clip.at(0)]
+        tracks = [Track(segmenter, key, Prompts(clip.prompts))]
+        if model.config.segmenter.pointable:
+            first = (segmenter.decode(key, Prompts(clip.prompts)).logits > 0).float()
+            tracks.append(Track(segmenter, key, shown(first), masks=first))
         for distance, target in enumerate(clip.masks > 0.5):
             features = [level[None] for level in clip.at(distance)]
             anew = segmenter.decode(features, Prompts(clip.prompts)).logits > 0
-            followed = anew
+            followed = [anew] * len(tracks)
             if distance:
-                drawn = track.step(features)
-                followed = (drawn.logits > 0) & (drawn.presence[:, None, None] > 0)
-            for label, truth, *both in zip(clip.labels, target, followed, anew, strict=True):
+                drawn = [track.step(features) for track in tracks]
+                followed = [(each.logits > 0) & (each.presence[:, None, None] > 0) for each in drawn]
+            ways = [followed[0], anew, *followed[1:]]
+            for label, truth, *masks in zip(clip.labels, target, *ways, strict=True):
                 if not truth.any():
-                    gone.append((bool(both[0].any()), bool(both[1].any())))
+                    gone.append(tuple(bool(mask.any()) for mask in masks))
                 elif distance in DISTANCES:
-                    values = tuple(float(2 * (truth & mask).sum() / (truth.sum() + mask.sum())) for mask in both)
+                    values = tuple(float(2 * (truth & mask).sum() / (truth.sum() + mask.sum())) for mask in masks)
                     for name in ("all", name_of(label)):
-                        dice.setdefault((distance, name), []).append((values[0], values[1]))
+                        dice.setdefault((distance, name), []).append(values)
     names = sorted({name for _, name in dice})
     return {
         "followed": {
@@ -228,9 +242,10 @@ def measure(model: UnifiedModel, clips: Sequence[Prepared]) -> dict[str, Any]:
     }
 
 
-def _means(pairs: Sequence[tuple[float, float]], what: str) -> dict[str, Any]:
-    memory, anew = np.mean(np.reshape(np.asarray(pairs, float), (-1, 2)), 0) if pairs else (None, None)
-    return {"n": len(pairs), f"{what}_memory": memory, f"{what}_decoded_anew": anew}
+def _means(values: Sequence[tuple[float, ...]], what: str) -> dict[str, Any]:
+    means = np.mean(np.asarray(values, float), 0).tolist() if values else [None, None]
+    ways = ("memory", "decoded_anew", "mask_alone")
+    return {"n": len(values)} | {f"{what}_{way}": mean for way, mean in zip(ways, means, strict=False)}
 
 
 def _mixed(sources: Path, rng: np.random.Generator) -> Iterator[Clip]:

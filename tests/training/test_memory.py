@@ -16,7 +16,7 @@ from ai_engine.model.unified import UnifiedModel
 from ai_engine.model.weights import load_weights, save_weights
 from tests.training.data.chest import ball, chest
 from training.data.clips import clip
-from training.memory import LEARNS, Prepared, learn, measure, prepare, remembering
+from training.memory import LEARNS, Prepared, clip_losses, learn, measure, prepare, remembering
 
 WIDER = TINY.model_copy(update={"segmenter": TINY.segmenter.model_copy(update={"feature_size": 64})})
 SIDE = WIDER.mask_size
@@ -111,3 +111,17 @@ def test_following_is_measured_by_distance_and_name_against_the_truth(wider: Uni
     assert figures["followed"]["2"]["nodule"]["n"] == 1
     assert figures["followed"]["4"] == {}
     assert figures["gone"] == {"n": 4, "still_drawn_memory": 1.0, "still_drawn_decoded_anew": 1.0}
+
+
+def test_a_segmenter_that_takes_points_also_learns_to_carry_a_mask_that_nothing_is_said_of(wider: UnifiedModel, language: Language) -> None:
+    segmenter = wider.config.segmenter.model_copy(update={"pointable": True})
+    wider.config = wider.config.model_copy(update={"segmenter": segmenter})
+    clips = [two_squares(wider, seed) for seed in range(4)]
+    model = remembering(wider, language, clips)
+    with torch.no_grad():
+        before = clip_losses(model.grounding_encoder, clips, "mask")
+    list(learn(model, clips, steps=12, minutes=5, seed=0))
+    with torch.no_grad():
+        after = clip_losses(model.grounding_encoder, clips, "mask")
+    assert after["dice"] < before["dice"]
+    assert set(measure(model, clips[:1])["followed"]["1"]["all"]) == {"n", "dice_memory", "dice_decoded_anew", "dice_mask_alone"}
