@@ -136,6 +136,17 @@ test('a result of another version is shown as far as it is understood', async ()
   expect(screen.getByText(/The reading ended: odd/)).toBeDefined();
 });
 
+test('with a prior beside it each study keeps its own panel, with what was typed, and keys go to the one in the active viewport', async () => {
+  const { rerender } = await bench.beside(true);
+  bench.press('sightlineAdd');
+  await userEvent.type(within(await screen.findByRole('form', { name: 'Add a finding' })).getByLabelText('Sentence'), 'A mass.');
+  rerender(false);
+  bench.press('sightlineNext');
+  rerender(true);
+  expect(within(screen.getByRole('form', { name: 'Add a finding' })).getByLabelText<HTMLTextAreaElement>('Sentence').value).toBe('A mass.');
+  expect(screen.getByRole('heading', { name: 'Study of 2026-03-04' })).toBeDefined();
+});
+
 test('sixty findings stay one list that is walked through', async () => {
   const many = Array.from({ length: 60 }, (_, index) => ({ ...report.findings[1]!, number: index + 1, sentence: `Nodule ${index + 1}.` }));
   bench.api.study!.report!.findings = many;

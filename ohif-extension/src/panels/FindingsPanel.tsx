@@ -20,35 +20,52 @@ import { STYLE } from './style';
 import { Tools } from './Tools';
 
 export function FindingsPanel({ host, places, keys }: { host: Host; places: Places; keys: Keys }) {
-  const studyUid = useShownStudy(host);
+  const { active, seen } = useSeenStudies(host);
   return (
     <section className="sightline" aria-label="AI findings">
       <style>{STYLE}</style>
-      {studyUid ? (
-        <StudyPanel key={studyUid} studyUid={studyUid} places={places} keys={keys} />
-      ) : (
-        <p className="sightline-quiet">No study is shown in the active viewport.</p>
-      )}
+      {active === null && <p className="sightline-quiet">No study is shown in the active viewport.</p>}
+      {[...seen].map(([studyUid, date]) => (
+        <StudyPanel
+          key={studyUid}
+          studyUid={studyUid}
+          title={seen.size > 1 ? `Study of ${date || 'unknown date'}` : ''}
+          isActive={studyUid === active}
+          places={places}
+          keys={keys}
+        />
+      ))}
     </section>
   );
 }
 
+interface Props {
+  studyUid: string;
+  /** Tells the study from others that are open beside it. */
+  title?: string;
+  /** Another study is in the active viewport: nothing is shown, and nothing that was typed is lost. */
+  isActive?: boolean;
+  places: Places;
+  keys: Keys;
+}
+
 /** What the panel shows of one study. */
-export function StudyPanel({ studyUid, places, keys }: { studyUid: string; places: Places; keys: Keys }) {
+export function StudyPanel({ studyUid, title = '', isActive = true, places, keys }: Props) {
   const [seat] = useState(() => new Seat(studyUid, places));
   const { form } = useStore(seat);
   const { answer } = useStore(seat.reading);
   const question = useRef<HTMLInputElement>(null);
 
   useEffect(() => seat.start(), [seat]);
-  useEffect(() => keys.subscribe(command => seat.press(command)), [seat, keys]);
+  useEffect(() => (isActive ? keys.subscribe(command => seat.press(command)) : undefined), [seat, keys, isActive]);
   useEffect(() => {
     seat.onAsk = () => question.current?.focus();
   }, [seat]);
 
   const study = answer?.kind === 'known' ? answer.study : null;
   return (
-    <div className="sightline-column" onKeyDown={event => hear(event, seat)}>
+    <div className="sightline-column" hidden={!isActive} onKeyDown={event => hear(event, seat)}>
+      {title && <h2>{title}</h2>}
       <StatusView seat={seat} />
       <div className="sightline-scroll">
         <Tools seat={seat} />
@@ -75,10 +92,10 @@ function hear(event: KeyboardEvent, seat: Seat): void {
   }
 }
 
-/** The study in the active viewport. */
-function useShownStudy({ servicesManager }: Host): string | null {
+/** The study in the active viewport, and the dates of all that were there. */
+function useSeenStudies({ servicesManager }: Host): { active: string | null; seen: ReadonlyMap<string, string> } {
   const { displaySetService, viewportGridService } = servicesManager.services;
-  const [studyUid, setStudyUid] = useState<string | null>(null);
+  const [studies, setStudies] = useState<{ active: string | null; seen: ReadonlyMap<string, string> }>({ active: null, seen: new Map() });
 
   useEffect(() => {
     const look = () => {
@@ -86,7 +103,9 @@ function useShownStudy({ servicesManager }: Host): string | null {
       const shown = (active && viewportGridService.getState().viewports.get(active)?.displaySetInstanceUIDs) || [];
       const displaySet = displaySetService.getActiveDisplaySets().find(each => shown.includes(each.displaySetInstanceUID));
       if (displaySet) {
-        setStudyUid(displaySet.StudyInstanceUID);
+        const { StudyInstanceUID: uid, StudyDate: date = '' } = displaySet;
+        const said = date.replace(/^(\d{4})(\d{2})(\d{2})$/, '$1-$2-$3');
+        setStudies(before => (before.active === uid ? before : { active: uid, seen: new Map(before.seen).set(uid, said) }));
       }
     };
     look();
@@ -95,5 +114,5 @@ function useShownStudy({ servicesManager }: Host): string | null {
     return () => subscriptions.forEach(subscription => subscription.unsubscribe());
   }, [displaySetService, viewportGridService]);
 
-  return studyUid;
+  return studies;
 }

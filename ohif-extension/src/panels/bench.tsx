@@ -42,6 +42,16 @@ class Bench {
     return container;
   }
 
+  /** Show the panel with another study beside; returns how to look at that one and back again. */
+  async beside(isActive: boolean): Promise<{ rerender(isActive: boolean): void }> {
+    const panel = (is: boolean) => (
+      <StudyPanel studyUid={CONTRACT.study_uid} title="Study of 2026-03-04" isActive={is} places={this.images} keys={this.keys} />
+    );
+    const { rerender } = render(panel(isActive));
+    await screen.findByText(CONTRACT.report.impression);
+    return { rerender: is => rerender(panel(is)) };
+  }
+
   /** Press keys somewhere in the viewer. */
   press(...commands: Command[]): void {
     commands.forEach(command => this.keys.press(command));

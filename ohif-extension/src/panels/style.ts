@@ -2,6 +2,8 @@
 export const STYLE = `
 .sightline { height: 100%; color: #e6f0f7; background: #090c29; font-size: 13px; line-height: 1.4; }
 .sightline-column { display: flex; flex-direction: column; height: 100%; }
+.sightline-column[hidden] { display: none; }
+.sightline h2 { margin: 0; padding: 6px 8px 0; font-size: 13px; font-weight: 600; }
 .sightline-scroll { flex: 1 1 auto; min-height: 120px; overflow-y: auto; padding: 0 8px 8px; }
 .sightline header { padding: 8px 8px 4px; }
 .sightline p { margin: 0; }
