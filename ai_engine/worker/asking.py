@@ -60,7 +60,7 @@ class Desk:
             started = time.monotonic()
             try:
                 opened = self._open(question.study_uid, question.prompt.series_uid)
-                answer = self._answerer.answer(question.prompt, opened.series, opened.images, self._earlier(question))
+                answer = self._answerer.answer(question.prompt, opened.series, opened.images, self.earlier(question))
                 after = questions.answer(question_id, self.name, answer)
             except (StudyError, PacsError, EngineError) as error:
                 after = questions.fail(question_id, self.name, str(error))
@@ -68,6 +68,18 @@ class Desk:
             reason = after.reason if after.state is QuestionState.FAILED else ""
             _log.info(str(after.state), kind=str(question.prompt.kind), seconds=round(time.monotonic() - started, 3), reason=reason)
         return after
+
+    def earlier(self, question: Question) -> list[Question]:
+        """Return the questions that one follows, the first one first."""
+        chain: list[Question] = []
+        before = question.prompt.follows
+        while before is not None:
+            found = self.ledger.questions.question(before)
+            if found is None or found.answer is None:
+                break
+            chain.insert(0, found)
+            before = found.prompt.follows
+        return chain
 
     def _open(self, study_uid: str, series_uid: str) -> _Opened:
         held = self._pacs.count(study_uid)
@@ -81,15 +93,3 @@ class Desk:
             raise UnsupportedImage(f"Study {study_uid} has no series {series_uid} of images; ask about another one.")
         self._opened = _Opened(study_uid, held, series, image.load(series, self._pacs.instances(series)))
         return self._opened
-
-    def _earlier(self, question: Question) -> list[Question]:
-        """Return the questions that one follows, the first one first."""
-        chain: list[Question] = []
-        before = question.prompt.follows
-        while before is not None:
-            found = self.ledger.questions.question(before)
-            if found is None or found.answer is None:
-                break
-            chain.insert(0, found)
-            before = found.prompt.follows
-        return chain

@@ -18,6 +18,7 @@ from radiology.errors import EngineError, UnreadableAnswer, UnsupportedImage
 from radiology.finding import Box, Presence, Side
 from radiology.report import ModelIdentity, Report
 from radiology.settings import EngineSettings
+from radiology.thinking import Look
 from tests.ai_engine.chest_studies import COLUMNS, ROWS, ct, load, mirrored, multi_frame_ct, radiographs, tilted_ct
 from tests.ai_engine.conftest import NODULE
 
@@ -68,6 +69,21 @@ def test_of_what_the_weights_do_not_find_nothing_is_said_and_the_report_says_so(
     assert report.withheld == (
         'Nothing is said of nodule or pleural effusion, and "clear" does not exclude them: these weights were measured not to find them.',
     )
+
+
+def test_the_steps_by_which_it_came_to_its_report_have_places_in_the_file_and_nothing_unreliable(taught_assistant: Assistant) -> None:
+    def steps(instances: list[FileDataset], *unreliable: str) -> tuple[Look, ...]:
+        return Engine(taught_assistant, IDENTITY, maximum_key_slices=3, unreliable=unreliable).read(*load(instances)).thinking
+
+    plain, back = steps(radiographs("PA")), steps(mirrored(radiographs("PA")))
+    assert [look.words for look in plain] == [look.words for look in back]
+    for one, other in zip(plain, back, strict=True):
+        if one.box is not None and other.box is not None:
+            assert other.box.start == (*one.box.start[:2], COLUMNS - one.box.stop[2])
+    assert plain[2].box is not None
+    assert plain[2].box.iou(NODULE_IN_FILE) > 0.9
+    assert not any("nodule" in look.words for look in steps(radiographs("PA"), "nodule"))
+    assert {look.box.start[0] for look in steps(ct(6)) if look.box} == {1, 3, 5}
 
 
 @pytest.mark.parametrize("study", [lambda: radiographs("PA"), ct], ids=["radiograph", "CT"])

@@ -18,7 +18,9 @@ from ai_engine.worker.app import main
 from connector.ledger import MODEL_IN_USE, Ledger
 from connector.pacs import Pacs
 from connector.queue import Queue
-from radiology.jobs import Job, JobState
+from radiology.jobs import ANSWER_QUESTION, Job, JobState
+from radiology.judgement import Observer
+from radiology.question import Point, Prompt, Question, QuestionKind, QuestionState
 from radiology.settings import EngineSettings, LedgerSettings, PacsSettings, QueueSettings, Settings
 from tests.ai_engine.chest_studies import radiographs
 from tests.connector.waiting import until
@@ -89,6 +91,20 @@ def wait_for(state: JobState, job: Job, ledger: Ledger) -> Job:
     return until(reached, 180)
 
 
+def point_at(study_uid: str, settings: Settings, ledger: Ledger) -> Question:
+    """Ask about the middle of a study's first series, as the API does, and wait for what becomes of it."""
+    series = Pacs.connect(settings.pacs).fetch(study_uid).series[0]
+    prompt = Prompt(QuestionKind.SEGMENT, series.series_uid, 0, points=(Point(70, 70),))
+    asked = ledger.questions.ask(study_uid, prompt, Observer("Curie^Marie", "Institut du Radium"))
+    Queue(settings).send(asked.question_id, ANSWER_QUESTION)
+
+    def ended() -> Question | None:
+        now = ledger.questions.question(asked.question_id)
+        return now if now and now.state in (QuestionState.ANSWERED, QuestionState.FAILED) else None
+
+    return until(ended, 180)
+
+
 def test_a_killed_workers_job_is_finished_after_a_restart(settings: Settings) -> None:
     ledger = Ledger.open(settings)
     with socket.create_server(("127.0.0.1", 0)) as silent:  # an archive that accepts the connection and never answers
@@ -123,6 +139,7 @@ def test_redis_and_postgresql_carry_the_work_and_a_repeated_message_does_it_once
             for job in (first, second):
                 assert wait_for(JobState.DONE, job, ledger).attempts == 1
             assert ledger.recall(MODEL_IN_USE) == ledger.job(first.job_id).weights_hash
+            assert "ask with words" in point_at(first.study_uid, served, ledger).reason
             worker.terminate()
             assert worker.wait(60) == 0
         ledger.close()

@@ -89,6 +89,45 @@ def test_a_study_is_read_and_its_results_are_in_the_archive(
     assert all(seconds >= 0 for seconds in job.parts.values())
 
 
+@pytest.mark.parametrize("study", [lambda: radiographs("PA"), lambda: ct(4)], ids=["radiograph", "CT"])
+def test_how_far_a_reading_is_and_by_which_steps_it_came_to_its_report_is_in_the_ledger(
+    tmp_path: Path, worker: Worker, pacs: Pacs, study: Callable[[], list[FileDataset]]
+) -> None:
+    told: list[tuple[float, str]] = []
+
+    class Watched(Ledger):
+        def progress(self, job_id: int, worker: str, share: float, doing: str) -> None:
+            super().progress(job_id, worker, share, doing)
+            told.append((share, doing))
+
+    ledger = Watched(f"sqlite:///{tmp_path}/watched.sqlite", LedgerSettings())
+    instances = study()
+    pacs.store(instances)
+    job = read_study(queued(ledger, instances), replace(worker, ledger=ledger))
+    assert job is not None
+    shares = [share for share, _ in told]
+    assert shares == sorted(shares)
+    assert 0 <= shares[0] < shares[-1] < 1
+    assert told[0][1] == "Fetching"
+    assert told[-1][1] == "Storing"
+    assert ("Image 1 of 1" if len(instances) == 1 else "Slice 1 of 2") in [doing for _, doing in told]
+    looks = ledger.thinking(job.study_uid, job.weights_hash)
+    assert [look.words for look in looks][:4] == [
+        "Lungs, right lung: nodule on the left.",
+        "Lungs, left lung: nodule on the left.",
+        "Lungs, left nodule: nodule on the left.",
+        "Pleura: no effusion.",
+    ]
+    assert {look.series_uid for look in looks} == {instances[0].SeriesInstanceUID}
+    assert looks[0].box is not None
+    assert looks[3].box is None
+    standing = ledger.records([job.study_uid])[job.study_uid].standing
+    assert standing is not None
+    assert (standing.outcome, standing.findings, standing.is_signed, standing.version) == (Outcome.FOUND, 1, False, 1)
+    assert standing.document_uid in job.result_uids
+    ledger.close()
+
+
 def test_a_job_that_runs_twice_stores_nothing_twice(
     read: Callable[[list[FileDataset]], Job], ledger: Ledger, pacs: Pacs, worker: Worker
 ) -> None:
