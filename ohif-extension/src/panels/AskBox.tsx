@@ -39,7 +39,7 @@ export function AskBox({ seat, input }: { seat: Seat; input: RefObject<HTMLInput
         <input
           ref={input}
           aria-label="Ask"
-          placeholder="Ask (/): segment the left lower lobe"
+          placeholder="Ask, e.g. left lower lobe"
           maxLength={200}
           value={words}
           onChange={event => setWords(event.target.value)}

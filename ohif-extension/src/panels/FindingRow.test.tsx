@@ -6,7 +6,7 @@ import userEvent from '@testing-library/user-event';
 import { expect, test } from 'vitest';
 
 import { CONTRACT, MOMENT } from '../standin';
-import { NODULE, marked, sentence, useBench } from './bench';
+import { NODULE, marked, row, sentence, useBench } from './bench';
 
 const { report } = CONTRACT;
 const bench = useBench();
@@ -36,7 +36,7 @@ test('X and a digit reject with a reason, and U brings the sentence back', async
   bench.press('sightlineReject');
   await screen.findByRole('group', { name: /Reject/ });
   await userEvent.keyboard('3');
-  await screen.findByText(/Sentence 2: wrong side, Marie Curie/);
+  await waitFor(() => expect(row('').closest('.sightline-scroll')!.textContent).toContain(`${NODULE} wrong side, Marie Curie`));
   expect(bench.verdicts).toEqual([{ verdict: 'reject', number: 2, reason: 'wrong side' }]);
   expect(document.activeElement?.textContent).toContain('Surgical clips'); // the keyboard goes on from here
   bench.press('sightlineUndo');

@@ -3,11 +3,11 @@
 import { GROUPS, grouped, undecided, type Group } from '../services/findings';
 import { isAbout } from '../services/judging';
 import { isRead, type Report, type Statement, type StudyReport } from '../services/reports';
-import { spoken } from '../services/reader';
 import type { Seat } from '../services/seat';
 import { useStore } from '../services/store';
 import { EditForm } from './EditForm';
 import { FindingRow } from './FindingRow';
+import { Rejected } from './Rejected';
 
 export function ReportView({ study, seat }: { study: StudyReport; seat: Seat }) {
   const { form, draft } = useStore(seat);
@@ -113,28 +113,6 @@ function Section({ group, title, statements, report, seat }: SectionProps) {
           ))}
         </ul>
       )}
-    </section>
-  );
-}
-
-/** What radiologists have taken out of this report; it can be brought back. */
-function Rejected({ report, seat }: { report: Report; seat: Seat }) {
-  if (report.rejected.length === 0) {
-    return null;
-  }
-  return (
-    <section>
-      <h3>Rejected</h3>
-      <ul>
-        {report.rejected.map(({ number, reason, person, moment }) => (
-          <li key={number} className="sightline-quiet">
-            Sentence {number}: {reason}, {spoken(person.name)}, {new Date(moment).toLocaleString()}
-            <button type="button" className="sightline-small" onClick={() => seat.undo(number)}>
-              Bring back
-            </button>
-          </li>
-        ))}
-      </ul>
     </section>
   );
 }

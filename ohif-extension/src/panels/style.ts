@@ -36,7 +36,7 @@ export const STYLE = `
 .sightline-finding.sightline-current { background: #14395b; }
 .sightline-finding.sightline-waiting .sightline-sentence { opacity: .7; }
 .sightline-sentence { display: grid; grid-template-columns: 10px 1fr auto; gap: 6px; align-items: start; width: 100%; padding: 0; border: 0; background: transparent; text-align: left; }
-.sightline-sentence:hover span { text-decoration: underline; text-decoration-thickness: 1px; }
+.sightline-finding:hover { outline: 1px solid #35617f; }
 .sightline-sentence small { display: block; color: #a9bdca; font-size: 11px; }
 .sightline-chip { width: 10px; height: 10px; margin-top: 4px; border-radius: 2px; }
 .sightline-badge { padding: 0 6px; border: 1px solid #4d7896; border-radius: 8px; color: #c9dae6; font-size: 10px; font-weight: 400; letter-spacing: 0; text-transform: none; white-space: nowrap; }
