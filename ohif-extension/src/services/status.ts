@@ -59,7 +59,7 @@ function statusOfWork(answer: Answer, live: StudyState | null): Status[] {
 /** How a reading that has ended did end. */
 function outcome(answer: Answer): Status[] {
   if (answer.kind !== 'known') {
-    return [];
+    return [{ tone: 'busy', words: 'Asking for the report …' }];
   }
   const { report, taken_back } = answer.study;
   if (!report && taken_back) {
