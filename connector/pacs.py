@@ -6,6 +6,7 @@ out as :class:`~radiology.errors.PacsUnreachable` (no answer) or :class:`~radiol
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -33,6 +34,19 @@ _ONCE_MORE = Retry(1, connect=0, read=1, redirect=0, status=0, other=0, allowed_
 that is asked of an archive here does harm when it is asked twice."""
 
 
+class _Adapter(HTTPAdapter):
+    """How requests go to the archive."""
+
+    def __init__(self) -> None:
+        super().__init__(max_retries=_ONCE_MORE)
+
+    def send(self, request: requests.PreparedRequest, *arguments: Any, **options: Any) -> requests.Response:
+        """Send with a query that Orthanc understands."""
+        place, mark, query = str(request.url).partition("?")
+        request.url = f"{place}{mark}{decode_separators(query)}"
+        return super().send(request, *arguments, **options)
+
+
 class Pacs:
     """One archive. Every method may raise a :class:`~radiology.errors.PacsError`."""
 
@@ -46,7 +60,7 @@ class Pacs:
         """Return the archive that the settings name; nothing is asked of it yet."""
         session = requests.Session()
         for scheme in ("http://", "https://"):
-            session.mount(scheme, HTTPAdapter(max_retries=_ONCE_MORE))
+            session.mount(scheme, _Adapter())
         if settings.user:
             session.auth = (settings.user, settings.password.get_secret_value())
         client = DICOMwebClient(settings.dicomweb_url, session=session, timeout=settings.timeout_seconds)
@@ -73,9 +87,11 @@ class Pacs:
             patient = next((_patient(Dataset.from_json(study)) for study in found), ("", ""))
             if not patient[0]:
                 return []
-            found = self._client.search_for_studies(search_filters={"PatientID": patient[0]}, fields=fields, get_remaining=True)
+            # Orthanc decodes nothing in a query, and what is not ASCII may be several characters to it.
+            pattern = "".join(each if re.match(r"[\w.~-]", each, re.ASCII) else "?" if each.isascii() else "*" for each in patient[0])
+            found = self._client.search_for_studies(search_filters={"PatientID": pattern}, fields=fields, get_remaining=True)
         studies = [Dataset.from_json(study) for study in found]
-        # The archive may take the ID for a pattern, and one ID of two issuers is two patients.
+        # A pattern fits other IDs too, and one ID of two issuers is two patients.
         same = [study for study in studies if study.StudyInstanceUID != study_uid and _patient(study) == patient]
         return sorted(same, key=lambda study: (str(study.get("StudyDate", "")), str(study.get("StudyTime", ""))), reverse=True)
 
@@ -186,6 +202,13 @@ class Pacs:
     def _instances(self, study_uid: str, series_uid: str) -> list[Dataset]:
         with _translated(f"fetch series {series_uid}"):
             return list(self._client.retrieve_series(study_uid, series_uid, media_types=_ANY_TRANSFER_SYNTAX))
+
+
+def decode_separators(query: str) -> str:
+    """Undo the percent-encoding of ``,`` ``^`` ``*`` and ``?`` in a query: Orthanc's DICOMweb plug-in compares them as they are."""
+    for code, character in (("%2C", ","), ("%5E", "^"), ("%2A", "*"), ("%3F", "?")):
+        query = query.replace(code, character).replace(code.lower(), character)
+    return query
 
 
 def _patient(study: Dataset) -> tuple[str, str]:

@@ -130,7 +130,7 @@ class Desk:
         """Return the objects that follow from a request: the same for the same request and moment."""
         version = dicom_sr.current(results, study)
         if version is None:
-            raise VerdictError("There is no report in force that could be decided about.")
+            raise _nothing_left(dicom_sr.taken_back(results, study))
         if version.document_uid != request.document_uid:
             raise _changed_to(version)
         if isinstance(request, RejectionIn):
@@ -235,6 +235,13 @@ def _changed_to(version: Version) -> DecidedMeanwhile:
     who = observer.name if observer else "A new reading"
     message = f"{who} has changed the report meanwhile; look at it as it is now. Nothing was stored."
     return DecidedMeanwhile(message, version.document_uid, observer, version.moment)
+
+
+def _nothing_left(rejection: Rejection | None) -> VerdictError:
+    if rejection is None:
+        return VerdictError("There is no report in force that could be decided about.")
+    message = f"{rejection.observer.name} has taken the report back; there is none in force. Nothing was stored."
+    return DecidedMeanwhile(message, None, rejection.observer, rejection.moment)
 
 
 def _digest(request: DecisionIn | RejectionIn) -> str:

@@ -22,6 +22,7 @@ from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import Scope
 
+from connector.pacs import decode_separators
 from radiology.settings import ApiSettings, PacsSettings
 
 EXTENSION = "@sightline/ohif-extension"
@@ -177,13 +178,6 @@ def mount_viewer(app: FastAPI, settings: ApiSettings) -> None:
         app.mount("/sightline", _Files(settings.extension_folder))
     if settings.viewer_folder is not None:
         app.mount("/", _Pages(settings.viewer_folder))
-
-
-def decode_separators(query: str) -> str:
-    """Undo the percent-encoding of ``,`` ``^`` and ``*`` in a query: Orthanc's DICOMweb plug-in compares them as they are."""
-    for code, character in (("%2C", ","), ("%5E", "^"), ("%2A", "*")):
-        query = query.replace(code, character).replace(code.lower(), character)
-    return query
 
 
 class _Files(StaticFiles):

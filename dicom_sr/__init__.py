@@ -8,7 +8,7 @@ objects from others.
 from dicom_sr.identity import as_written, is_ours
 from dicom_sr.rejection import reject
 from dicom_sr.revise import revise
-from dicom_sr.versions import State, Version, current, history, read
+from dicom_sr.versions import State, Version, current, history, read, taken_back
 from dicom_sr.write import write
 
-__all__ = ["State", "Version", "as_written", "current", "history", "is_ours", "read", "reject", "revise", "write"]
+__all__ = ["State", "Version", "as_written", "current", "history", "is_ours", "read", "reject", "revise", "taken_back", "write"]

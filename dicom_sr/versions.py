@@ -110,6 +110,15 @@ def history(instances: Sequence[Dataset], study: Study) -> tuple[Version, ...]:
     return tuple(_version(edition, ours, study) for edition in reversed(editions(ours)))
 
 
+def taken_back(instances: Sequence[Dataset], study: Study) -> Rejection | None:
+    """Return by whom, when and why the newest of the reports was taken back; None where none was.
+
+    Raises:
+        StudyError: one is damaged or does not fit the study.
+    """
+    return next((version.rejection for version in history(instances, study) if version.rejection), None)
+
+
 def _ours(instances: Sequence[Dataset], study: Study) -> list[Dataset]:
     return [each for each in instances if is_ours(each) and str(each.StudyInstanceUID) == study.study_uid]
 

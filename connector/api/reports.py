@@ -23,7 +23,7 @@ def tell(study_uid: str, study: Study | None, results: Sequence[Dataset], ledger
     """Return what is known of a study; ``study`` may be missing where there are no ``results``."""
     record = ledger.records([study_uid])[study_uid]
     version = dicom_sr.current(results, study) if study else None
-    last = next((past.rejection for past in dicom_sr.history(results, study) if past.rejection), None) if study and not version else None
+    last = dicom_sr.taken_back(results, study) if study and not version else None
     if version and record.standing is None:
         ledger.learn(study_uid, version.standing)
     steps = ledger.thinking(study_uid, version.report.model.weights_hash) if version else ()

@@ -12,8 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from connector.api import create_app
-from connector.pacs import Pacs
-from connector.viewer import decode_separators
+from connector.pacs import Pacs, decode_separators
 from radiology.settings import ApiSettings, Settings
 from tests.connector.samples import ct_series
 from tests.orthanc import Orthanc, free_port
@@ -120,7 +119,7 @@ def test_encoded_commas_of_a_list_are_understood(client: TestClient, study: str)
 
 
 def test_only_separators_are_decoded() -> None:
-    assert decode_separators("a=%2c%2C%5e%5E%2a%2A&b=%26%3D%20") == "a=,,^^**&b=%26%3D%20"
+    assert decode_separators("a=%2c%2C%5e%5E%2a%2A%3f&b=%26%3D%20") == "a=,,^^**?&b=%26%3D%20"
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])

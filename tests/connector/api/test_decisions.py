@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import requests
 from dicomweb_client import DICOMwebClient
 from fastapi.testclient import TestClient
 from httpx import Response
@@ -34,7 +35,8 @@ def report(client: TestClient, study_uid: str) -> dict[str, Any]:
 def decide(client: TestClient, study_uid: str, *verdicts: dict[str, Any], **more: Any) -> Response:
     """Send a decision about the version in force, as Marie Curie unless ``more`` says otherwise."""
     body = {"person": CURIE, "verdicts": verdicts, **more}
-    body.setdefault("document_uid", report(client, study_uid)["document_uid"])
+    if "document_uid" not in body:
+        body["document_uid"] = report(client, study_uid)["document_uid"]
     return client.post(f"/api/v1/studies/{study_uid}/decisions", json=body)
 
 
@@ -123,34 +125,33 @@ def test_there_is_nothing_to_undo_in_the_models_own_report(client: TestClient, c
     assert (answer.status_code, "Nothing was decided yet" in answer.json()["detail"]) == (422, True)
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"places": [{"series_uid": "1.2.3", "start": [0, 0, 0], "stop": [1, 1, 1]}]}, "not part of study"),
-        ({"places": [{"series_uid": "SERIES", "start": [0, 0, 0], "stop": [1, 97, 1]}]}, "outside series"),
-        ({"places": [{"series_uid": "SERIES", "start": [99, 0, 0], "stop": [100, 1, 1]}]}, "outside series"),
-        ({"places": [{"series_uid": "SERIES", "start": [2, 2, 2], "stop": [2, 3, 3]}]}, "non-empty"),
-        ({"places": [{"series_uid": "SERIES", "start": [0, 0, 0], "stop": [1, 3, 3], "mask": "AA=="}]}, "has 1 bytes"),
-        ({"places": [{"series_uid": "SERIES", "start": [0, 0, 0], "stop": [1, 3, 3], "mask": "AAA="}]}, "empty mask"),
-        ({"places": [{"series_uid": "SERIES", "start": [0, 0, 0], "stop": [1, 3, 3], "mask": "?"}]}, "not base64"),
-        ({"places": [{"series_uid": "SERIES", "start": [0, 0, 0]}]}, "a place is a tracking_uid alone, or"),
-        ({"places": [{"tracking_uid": "2.25.1"}]}, "has no place 2.25.1"),
-        ({"name": "unicorn"}, "is not a term"),
-        ({"sentence": " "}, "sentence"),
-        ({"sentence": "One.\x00Two."}, "sentence"),
-        ({"number": 9}, "no sentence 9"),
-        ({"why": "?"}, "why"),
-    ],
-)
-def test_what_cannot_be_taken_is_refused_with_a_reason(
-    change: dict[str, Any], sentence: str, client: TestClient, ct_in_archive: str, settings: Settings
-) -> None:
-    nodule = report(client, ct_in_archive)["findings"][0]
-    for each in change.get("places", ()):
-        each.update({"series_uid": nodule["places"][0]["series_uid"]} if each.get("series_uid") == "SERIES" else {})
-    answer = decide(client, ct_in_archive, as_it_is(nodule, **change))
-    assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json")
-    assert sentence in answer.json()["detail"]
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"places": [{"series_uid": "1.2.3", "start": [0, 0, 0], "stop": [1, 1, 1]}]}, "not part of study"),
+    ({"places": [{"series_uid": "SERIES", "start": [0, 0, 0], "stop": [1, 97, 1]}]}, "outside series"),
+    ({"places": [{"series_uid": "SERIES", "start": [99, 0, 0], "stop": [100, 1, 1]}]}, "outside series"),
+    ({"places": [{"series_uid": "SERIES", "start": [2, 2, 2], "stop": [2, 3, 3]}]}, "non-empty"),
+    ({"places": [{"series_uid": "SERIES", "start": [0, 0, 0], "stop": [1, 3, 3], "mask": "AA=="}]}, "has 1 bytes"),
+    ({"places": [{"series_uid": "SERIES", "start": [0, 0, 0], "stop": [1, 3, 3], "mask": "AAA="}]}, "empty mask"),
+    ({"places": [{"series_uid": "SERIES", "start": [0, 0, 0], "stop": [1, 3, 3], "mask": "?"}]}, "not base64"),
+    ({"places": [{"series_uid": "SERIES", "start": [0, 0, 0]}]}, "a place is a tracking_uid alone, or"),
+    ({"places": [{"tracking_uid": "2.25.1"}]}, "has no place 2.25.1"),
+    ({"name": "unicorn"}, "is not a term"),
+    ({"sentence": " "}, "sentence"),
+    ({"sentence": "One.\x00Two."}, "sentence"),
+    ({"number": 9}, "no sentence 9"),
+    ({"why": "?"}, "why"),
+]
+
+
+def test_what_cannot_be_taken_is_refused_with_a_reason(client: TestClient, ct_in_archive: str) -> None:
+    seen = report(client, ct_in_archive)
+    nodule = seen["findings"][0]
+    for change, sentence in REFUSED:
+        for each in change.get("places", ()):
+            each.update({"series_uid": nodule["places"][0]["series_uid"]} if each.get("series_uid") == "SERIES" else {})
+        answer = decide(client, ct_in_archive, as_it_is(nodule, **change), document_uid=seen["document_uid"])
+        assert (answer.status_code, answer.headers["content-type"]) == (422, "application/problem+json"), change
+        assert sentence in answer.json()["detail"]
     assert len(client.get(f"/api/v1/studies/{ct_in_archive}/report/history").json()) == 1
 
 
@@ -198,20 +199,27 @@ def test_of_two_at_once_in_two_processes_one_decides(ct_in_archive: str, setting
 
 
 class FailingArchive(DICOMwebClient):  # type: ignore[misc]
-    """An archive that takes what is stored first, and then fails."""
+    """An archive that takes what is stored so many times, and then neither stores nor answers what it holds."""
 
     failure: BaseException
     takes = 0
 
     def store_instances(self, *arguments: Any, **options: Any) -> Dataset:
-        if not self.takes:
-            raise self.failure
+        self._fail()
         self.takes -= 1
         return super().store_instances(*arguments, **options)
 
+    def search_for_instances(self, *arguments: Any, **options: Any) -> list[dict[str, Any]]:
+        self._fail()
+        return list(super().search_for_instances(*arguments, **options))
+
+    def _fail(self) -> None:
+        if not self.takes:
+            raise self.failure
+
 
 def half_way(settings: Settings, ledger: Ledger, study_uid: str, takes: int, failure: BaseException) -> None:
-    """Accept sentence 1 as Röntgen, with an archive that fails after so many requests."""
+    """Reject sentence 1 as Röntgen, with an archive that fails after so many requests."""
     archive = FailingArchive(settings.pacs.dicomweb_url)
     archive.takes, archive.failure = takes, failure
     desk = Desk(ledger, Pacs(archive), settings.results)
@@ -243,7 +251,7 @@ def test_what_the_archive_did_not_take_is_forgotten_and_what_it_took_in_part_is_
     takes: int, is_finished: bool, client: TestClient, ct_in_archive: str, settings: Settings, ledger: Ledger
 ) -> None:
     seen = report(client, ct_in_archive)["document_uid"]
-    half_way(settings, ledger, ct_in_archive, takes, ConnectionError("gone"))
+    half_way(settings, ledger, ct_in_archive, takes, requests.ConnectionError("gone"))
     answer = decide(client, ct_in_archive, {"verdict": "accept", "number": 2}, document_uid=seen)
     assert answer.status_code == (409 if is_finished else 200)
     assert [each["number"] for each in report(client, ct_in_archive)["findings"]] == ([2, 3] if is_finished else [1, 2, 3])

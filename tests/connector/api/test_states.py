@@ -60,7 +60,8 @@ def test_other_studies_of_the_patient_are_told_newest_first(client: TestClient, 
     film = radiograph("1.2.1")
     for image, date in ((now, "20260102"), (old, "20250102"), (older, "")):
         image.PatientID, image.IssuerOfPatientID, image.StudyDate = "A*", "Here", date
-    film.PatientID, film.IssuerOfPatientID, film.StudyDate, old.StudyDescription = "A*", "Here", "20250102", "Chest"
+    film.PatientID, film.IssuerOfPatientID, film.StudyDate = "A*", "Here", "20250102"
+    film.StudyDescription = old.StudyDescription = "Chest"
     of_another.PatientID = "AB"
     of_the_same_number_elsewhere.PatientID, of_the_same_number_elsewhere.IssuerOfPatientID = "A*", "Elsewhere"
     Pacs.connect(settings.pacs).store([now, old, film, older, of_another, of_the_same_number_elsewhere])
@@ -81,6 +82,7 @@ def served(settings: Settings) -> Iterator[str]:
     """The API on a port of its own; gives its address."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
+        listening.listen()  # who comes before the server waits for it
         server = uvicorn.Server(uvicorn.Config(create_app(settings), log_config=None, timeout_graceful_shutdown=1))
         thread = Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
