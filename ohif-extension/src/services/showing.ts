@@ -44,10 +44,12 @@ export class Showing {
       const series = await source.query.series.search(studyUid);
       const seriesInstanceUID = series.filter(each => ['SR', 'SEG'].includes(each.modality)).map(each => each.seriesInstanceUid);
       if (seriesInstanceUID.length > 0) {
-        // OHIF keeps what it once asked a study for; whoever asks after us must get the whole study again.
-        source.deleteStudyMetadataPromise?.(studyUid);
+        // OHIF keeps what it once asked a study for; whoever asks after us must get the whole study again. 3.13 keeps it by
+        // the name of the source and the study, and forgets it by what it is given.
+        const forget = () => [studyUid, `${source.getConfig?.().name}:${studyUid}`].forEach(key => source.deleteStudyMetadataPromise?.(key));
+        forget();
         await source.retrieve.series.metadata({ StudyInstanceUID: studyUid, filters: { seriesInstanceUID } });
-        source.deleteStudyMetadataPromise?.(studyUid);
+        forget();
       }
     }
     this.asked.clear();
