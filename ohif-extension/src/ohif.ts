@@ -134,12 +134,6 @@ export interface Hydration {
   storedMeasurementByAnnotationType: Record<string, { TrackingUniqueIdentifier: string; annotation: BoxAnnotation }[]>;
 }
 
-export interface SegmentStyle {
-  fillAlpha?: number;
-  outlineOpacity?: number;
-  outlineWidth?: number;
-}
-
 export interface Segmentation {
   segmentationId: string;
   representation: { type: 'Labelmap'; data: { imageIds: string[]; referencedImageIds: string[] } };
@@ -164,6 +158,7 @@ export interface Canvas {
   type: string;
   element: HTMLElement;
   getImageIds(): string[];
+  getActors?(): { representationUID?: string }[];
   getCurrentImageId?(): string | undefined;
   setImageIdIndex?(index: number): Promise<unknown>;
   jumpToWorld?(world: Point): void;
@@ -200,7 +195,7 @@ export interface Services {
     remove(segmentationId: string): void;
     setActiveSegmentation(viewportId: string, segmentationId: string): void;
     setActiveSegment(segmentationId: string, segmentIndex: number): void;
-    setStyle(specifier: { type: 'Labelmap'; segmentationId: string; segmentIndex: number }, style: SegmentStyle): void;
+    setSegmentColor(viewportId: string, segmentationId: string, segmentIndex: number, colour: number[]): void;
     setSegmentVisibility(viewportId: string, segmentationId: string, segmentIndex: number, isVisible: boolean, type: 'Labelmap'): void;
     getViewportIdsWithSegmentation(segmentationId: string): string[];
   };
@@ -225,7 +220,8 @@ export interface DataSource {
   retrieve: {
     series: { metadata(options: { StudyInstanceUID: string; filters?: { seriesInstanceUID: string[] }; returnPromises?: boolean }): Promise<unknown> };
   };
-  deleteStudyMetadataPromise?(studyUid: string): void;
+  deleteStudyMetadataPromise?(key: string): void;
+  getConfig?(): { name?: string };
   getImageIdsForDisplaySet(displaySet: DisplaySet): string[];
 }
 
@@ -256,7 +252,17 @@ declare global {
         state: { getAnnotation(uid: string): BoxAnnotation | undefined; getAllAnnotations(): BoxAnnotation[]; removeAnnotation(uid: string): void };
         visibility: { setAnnotationVisibility(uid: string, isVisible: boolean): void };
       };
-      segmentation: { triggerSegmentationEvents: { triggerSegmentationDataModified(segmentationId: string): void } };
+      segmentation: {
+        config: {
+          style: {
+            setStyle(
+              specifier: { type: 'Labelmap'; segmentationId: string; segmentIndex: number },
+              style: { fillAlpha: number; fillAlphaInactive: number }
+            ): void;
+          };
+        };
+        triggerSegmentationEvents: { triggerSegmentationDataModified(segmentationId: string): void };
+      };
       utilities: {
         segmentation: {
           triggerSegmentationRenderBySegmentationId(segmentationId: string): void;

@@ -1,13 +1,15 @@
 /** The masks of our Segmentations: laid over the images, lit, hit by a click, and taken away again. */
 
-import type { DisplaySet, Host, LabelmapImage, Segmentation, SegmentStyle } from '../ohif';
+import type { DisplaySet, Host, LabelmapImage, Segmentation } from '../ohif';
 import type { Images, Spot } from './images';
 import { blockAround, type Block } from './pixels';
 import { asList } from './results';
 
-const LIT: SegmentStyle = { fillAlpha: 0.55, outlineOpacity: 1, outlineWidth: 4 };
-const USUAL: SegmentStyle = { fillAlpha: 0.3, outlineOpacity: 1, outlineWidth: 2 };
-const DIM: SegmentStyle = { fillAlpha: 0.1, outlineOpacity: 0.4, outlineWidth: 1 };
+/** How much of the image a mask covers: as OHIF draws it, lit, and while another is lit. */
+const USUAL = 0.5;
+const LIT = 0.7;
+const DIM = 0.15;
+const FRAMES = 60;
 
 /** Segments that do not overlap, as one labelmap. */
 interface Layer {
@@ -31,6 +33,7 @@ export class Masks {
   private lit: string | null = null;
   private isVisible = true;
   private readonly hidden = new Set<string>();
+  private readonly told = new Map<string, unknown>();
 
   constructor(
     private readonly host: Host,
@@ -49,11 +52,33 @@ export class Masks {
       this.loaded.set(uid, this.load(segmentation));
     }
     const { layers, colours } = await this.loaded.get(uid)!;
-    for (const { segmentationId } of layers) {
-      const config = { colorLUTOrIndex: colours };
-      await this.service.addSegmentationRepresentation(viewportId, { segmentationId, type: 'Labelmap', config });
+    for (const { segmentationId, segments } of layers) {
+      // OHIF brings them along when it lays out its viewports anew, in colours of its own.
+      if (this.service.getSegmentationRepresentations(viewportId, { segmentationId }).length === 0) {
+        const config = { colorLUTOrIndex: colours };
+        await this.service.addSegmentationRepresentation(viewportId, { segmentationId, type: 'Labelmap', config });
+      } else if (layers.length > 1) {
+        segments.forEach(segment => this.service.setSegmentColor(viewportId, segmentationId, segment, colours[segment]!));
+      }
     }
     this.paint();
+    void this.appear(layers, viewportId);
+  }
+
+  /**
+   * Cornerstone stops to draw segmentations where it was asked for one that no viewport shows, and goes on when it is asked
+   * again; so it is asked until they are there.
+   */
+  private async appear(layers: readonly Layer[], viewportId: string): Promise<void> {
+    for (let frame = 0; frame < FRAMES; frame += 1) {
+      const uids = this.images.canvas(viewportId)?.getActors?.().map(actor => actor.representationUID ?? '') ?? null;
+      const missing = uids && layers.filter(({ segmentationId }) => !uids.some(uid => uid.startsWith(`${segmentationId}-Labelmap`)));
+      if (!missing?.length) {
+        return;
+      }
+      missing.forEach(({ segmentationId }) => window.cornerstoneTools.utilities.segmentation.triggerSegmentationRenderBySegmentationId(segmentationId));
+      await new Promise(resolve => requestAnimationFrame(resolve));
+    }
   }
 
   /**
@@ -173,21 +198,38 @@ export class Masks {
     return null;
   }
 
+  /** Tell OHIF what has changed of how the segments look, and nothing else: it draws every viewport again for each word. */
   private paint(): void {
     const isLit = [...this.present.values()].some(({ trackingUids }) => [...trackingUids.values()].includes(this.lit ?? ''));
     for (const { layers, trackingUids } of this.present.values()) {
       for (const { segmentationId, segments } of layers) {
-        const viewportIds = this.service.getViewportIdsWithSegmentation(segmentationId);
+        let isChanged = false;
         for (const segmentIndex of segments) {
           const uid = trackingUids.get(segmentIndex) ?? '';
-          const style = !isLit ? USUAL : uid === this.lit ? LIT : DIM;
-          this.service.setStyle({ type: 'Labelmap', segmentationId, segmentIndex }, style);
-          const isVisible = this.isVisible && !this.hidden.has(uid);
-          viewportIds.forEach(viewportId => this.service.setSegmentVisibility(viewportId, segmentationId, segmentIndex, isVisible, 'Labelmap'));
+          const isHidden = !this.isVisible || this.hidden.has(uid);
+          const alpha = isHidden ? 0 : !isLit ? USUAL : uid === this.lit ? LIT : DIM;
+          if (this.change(`${segmentationId} ${segmentIndex} alpha`, alpha, USUAL)) {
+            isChanged = true;
+            const style = { fillAlpha: alpha, fillAlphaInactive: alpha };
+            window.cornerstoneTools.segmentation.config.style.setStyle({ type: 'Labelmap', segmentationId, segmentIndex }, style);
+          }
+          for (const viewportId of this.service.getViewportIdsWithSegmentation(segmentationId)) {
+            if (this.change(`${segmentationId} ${segmentIndex} ${viewportId}`, isHidden, false)) {
+              this.service.setSegmentVisibility(viewportId, segmentationId, segmentIndex, !isHidden, 'Labelmap');
+            }
+          }
         }
-        window.cornerstoneTools.utilities.segmentation.triggerSegmentationRenderBySegmentationId(segmentationId);
+        if (isChanged) {
+          window.cornerstoneTools.utilities.segmentation.triggerSegmentationRenderBySegmentationId(segmentationId);
+        }
       }
     }
+  }
+
+  private change(what: string, value: unknown, usual: unknown): boolean {
+    const before = this.told.get(what) ?? usual;
+    this.told.set(what, value);
+    return before !== value;
   }
 
   private get service() {

@@ -1,8 +1,12 @@
+/** @vitest-environment jsdom */
 /** Results appear by themselves, once, in whatever order OHIF learns of things. The host here stands in for OHIF. */
 
-import { expect, test, vi } from 'vitest';
+import { beforeEach, expect, test, vi } from 'vitest';
 
-import type { DisplaySet, Host, Measurement, Viewport } from '../ohif';
+import type { DisplaySet, Host, Viewport } from '../ohif';
+import { Boxes } from './boxes';
+import { Images } from './images';
+import { Masks } from './masks';
 import { Showing } from './showing';
 
 class Viewer {
@@ -10,7 +14,30 @@ class Viewer {
   viewports = new Map<string, Viewport>();
   did: string[] = [];
   private listeners: (() => void)[] = [];
-  private measurements: Measurement[] = [];
+  private annotations: object[] = [];
+
+  constructor() {
+    const nothing = () => undefined;
+    Object.assign(window, {
+      cornerstone: { cache: { removeImageLoadObject: nothing } },
+      cornerstoneTools: {
+        annotation: {
+          config: { style: { setAnnotationStyles: nothing } },
+          selection: { getAnnotationsSelected: () => [] },
+          state: { getAllAnnotations: () => this.annotations },
+          visibility: { setAnnotationVisibility: nothing },
+        },
+        segmentation: { config: { style: { setStyle: nothing } } },
+        utilities: { segmentation: { triggerSegmentationRenderBySegmentationId: nothing } },
+      },
+    });
+  }
+
+  readonly showing = () => {
+    const images = new Images(this.host);
+    const masks = new Masks(this.host, images);
+    return new Showing(this.host, images, new Boxes(this.host, images, () => null), masks);
+  };
 
   readonly host = {
     servicesManager: {
@@ -25,30 +52,64 @@ class Viewer {
         cornerstoneViewportService: {
           EVENTS: { VIEWPORT_DATA_CHANGED: 'changed' },
           subscribe: (_: string, listener: () => void) => this.listen(listener),
+          getCornerstoneViewport: (id: string) => this.canvas(id),
         },
         viewportGridService: { getState: () => ({ viewports: this.viewports }) },
         measurementService: {
-          getMeasurements: () => this.measurements,
-          jumpToMeasurement: (viewportId: string, uid: string) => this.did.push(`${viewportId}: go to ${uid}`),
+          remove: (uid: string) => {
+            this.did.push(`take away ${uid}`);
+            this.annotations = this.annotations.filter(each => (each as { annotationUID: string }).annotationUID !== uid);
+          },
+        },
+        segmentationService: {
+          getSegmentationRepresentations: () => [],
+          getViewportIdsWithSegmentation: () => [],
+          addSegmentationRepresentation: (viewportId: string, { segmentationId }: { segmentationId: string }) =>
+            this.did.push(`${viewportId}: lay ${segmentationId}`),
+          remove: (uid: string) => this.did.push(`take away ${uid}`),
         },
         toolGroupService: { getToolGroupIds: () => [] },
-        panelService: { activatePanel: () => this.did.push('open panel') },
+        panelService: {
+          PanelPosition: { Right: 'right' },
+          getPanels: () => [],
+          addPanel: () => undefined,
+          activatePanel: () => this.did.push('open panel'),
+        },
         uiNotificationService: { show: () => this.did.push('complain') },
       },
     },
     commandsManager: {
-      runCommand: (name: string, { viewportId, displaySetInstanceUID: uid }: { viewportId?: string; displaySetInstanceUID: string }) => {
-        if (name === 'hydrateStructuredReport') {
-          this.did.push(`draw ${uid}`);
-          this.measurements.push({ uid: 'box', SOPInstanceUID: '1.9', displaySetInstanceUID: 'ct' });
-        } else {
-          this.did.push(`${viewportId}: lay ${uid}`);
-          this.viewports.get(viewportId!)!.displaySetInstanceUIDs.push(uid);
-          this.announce();
-        }
+      runCommand: (_: string, { displaySetInstanceUID: uid }: { displaySetInstanceUID: string }) => {
+        this.did.push(`draw ${uid}`);
+        const documentUid = this.displaySets.find(each => each.displaySetInstanceUID === uid)!.instance!.SOPInstanceUID;
+        const data = { sightline: { trackingUid: '2.25.7', documentUid }, handles: { points: [[0, 0, 0]] } };
+        this.annotations.push({ annotationUID: `box of ${documentUid}`, metadata: { referencedImageId: 'image' }, data });
       },
     },
+    extensionManager: {
+      getActiveDataSource: () => [
+        {
+          query: { series: { search: async () => [{ seriesInstanceUid: '1.2.3', modality: 'SR' }] } },
+          retrieve: { series: { metadata: async () => this.archive() } },
+          getImageIdsForDisplaySet: () => ['image'],
+        },
+      ],
+    },
   } as unknown as Host;
+
+  /** What the archive adds when it is asked again. */
+  archive: () => void = () => undefined;
+
+  private canvas(id: string) {
+    return {
+      id,
+      element: { clientWidth: 100, clientHeight: 100 },
+      getImageIds: () => ['image'],
+      setImageIdIndex: async () => this.did.push(`${id}: go to image`),
+      worldToCanvas: () => [50, 50],
+      render: () => undefined,
+    };
+  }
 
   private listen(listener: () => void) {
     this.listeners.push(listener);
@@ -72,7 +133,15 @@ class Viewer {
   }
 }
 
-const quiet = () => new Promise(resolve => setTimeout(resolve, 5));
+/** Everything that waits for something has had its turn. */
+async function quiet(): Promise<void> {
+  for (let turn = 0; turn < 20; turn += 1) {
+    await new Promise(resolve => setTimeout(resolve));
+  }
+}
+
+beforeEach(() => void vi.spyOn(globalThis, 'fetch').mockRejectedValue(new TypeError('Sightline is away')));
+
 const common = { StudyInstanceUID: '1.2', ContentDate: '20260506' };
 const instance = { SOPInstanceUID: '1', Manufacturer: 'Sightline', ContentTime: '070809' };
 
@@ -85,7 +154,14 @@ function seg(): DisplaySet {
     SeriesInstanceUID: '1.2.2',
     Modality: 'SEG',
     isDerivedDisplaySet: true,
-    instance: { ...instance, ReferencedSeriesSequence: [{ SeriesInstanceUID: '1.2.1' }], SegmentSequence: [{ TrackingUID: '2.25.7' }] },
+    instance: {
+      ...instance,
+      ReferencedSeriesSequence: [{ SeriesInstanceUID: '1.2.1' }],
+      SegmentSequence: [{ SegmentNumber: 1, TrackingUID: '2.25.7' }],
+    },
+    load: async () => undefined,
+    labelMapImages: [[]],
+    segMetadata: { data: [undefined, { rgba: [255, 0, 0] }] },
   };
 }
 
@@ -107,10 +183,10 @@ function sr(viewer: Viewer): DisplaySet {
 
 test('boxes, masks and the slice with a finding come in this order, and once', async () => {
   const viewer = new Viewer();
-  new Showing(viewer.host);
+  viewer.showing();
   await viewer.learn(ct, seg(), sr(viewer));
   await viewer.show('main', ct);
-  const expected = ['open panel', 'draw sr', 'main: lay seg', 'main: go to box'];
+  const expected = ['open panel', 'draw sr', 'main: lay seg', 'main: go to image'];
   expect(viewer.did).toEqual(expected);
   viewer.announce();
   await quiet();
@@ -119,28 +195,29 @@ test('boxes, masks and the slice with a finding come in this order, and once', a
 
 test('results that arrive after the image is on the screen are shown too', async () => {
   const viewer = new Viewer();
-  new Showing(viewer.host);
+  viewer.showing();
   await viewer.learn(ct);
   await viewer.show('main', ct);
   expect(viewer.did).toEqual(['open panel']);
   await viewer.learn(sr(viewer));
   await viewer.learn(seg());
-  expect(viewer.did).toEqual(['open panel', 'draw sr', 'main: go to box', 'main: lay seg']);
+  expect(viewer.did).toEqual(['open panel', 'draw sr', 'main: go to image', 'main: lay seg']);
 });
 
 test('a layer that the reader removed stays removed, and a second viewport gets its own', async () => {
   const viewer = new Viewer();
-  new Showing(viewer.host);
+  viewer.showing();
   await viewer.learn(ct, seg(), sr(viewer));
   await viewer.show('main', ct);
-  await viewer.show('main', ct); // without the layer
+  viewer.announce();
+  await quiet();
   await viewer.show('second', ct);
   expect(viewer.did.filter(each => each.includes('lay'))).toEqual(['main: lay seg', 'second: lay seg']);
 });
 
 test('a mask is tied to the image that it names, whatever OHIF took for its source', async () => {
   const viewer = new Viewer();
-  new Showing(viewer.host);
+  viewer.showing();
   const mask = { ...seg(), referencedDisplaySetInstanceUID: 'another image of the series' };
   await viewer.learn(ct, mask, sr(viewer));
   await viewer.show('main', ct);
@@ -149,7 +226,7 @@ test('a mask is tied to the image that it names, whatever OHIF took for its sour
 
 test('a report that cannot be drawn is told once, and its masks are shown all the same', async () => {
   const viewer = new Viewer();
-  new Showing(viewer.host);
+  viewer.showing();
   await viewer.learn(ct, seg(), { ...sr(viewer), load: () => Promise.reject(new Error('broken')) });
   const error = console.error;
   console.error = () => undefined;
@@ -160,7 +237,7 @@ test('a report that cannot be drawn is told once, and its masks are shown all th
 
 test('after the mode is left nothing happens any more', async () => {
   const viewer = new Viewer();
-  const showing = new Showing(viewer.host);
+  const showing = viewer.showing();
   showing.stop();
   await viewer.learn(ct, seg(), sr(viewer));
   await viewer.show('main', ct);
@@ -170,8 +247,31 @@ test('after the mode is left nothing happens any more', async () => {
 test('a result that was taken back is not drawn, although the archive still has it', async () => {
   vi.spyOn(globalThis, 'fetch').mockImplementation(async () => new Response(JSON.stringify({ state: 'done', reason: '', report: null })));
   const viewer = new Viewer();
-  new Showing(viewer.host);
+  viewer.showing();
   await viewer.learn(ct, seg(), sr(viewer));
   await viewer.show('main', ct);
   expect(viewer.did).toEqual(['open panel']);
+});
+
+test('another version takes the place of the one before, without a new page', async () => {
+  const viewer = new Viewer();
+  const showing = viewer.showing();
+  const report = sr(viewer);
+  await viewer.learn(ct, seg(), report);
+  await viewer.show('main', ct);
+  viewer.did = [];
+  viewer.archive = () => (report.instance = { ...report.instance!, SOPInstanceUID: '2' });
+  await showing.refresh('1.2');
+  expect(viewer.did).toEqual(['take away box of 1', 'draw sr']);
+});
+
+test('what is taken back while the page is open is taken from the screen', async () => {
+  const viewer = new Viewer();
+  const showing = viewer.showing();
+  await viewer.learn(ct, seg(), sr(viewer));
+  await viewer.show('main', ct);
+  viewer.did = [];
+  vi.spyOn(globalThis, 'fetch').mockImplementation(async () => new Response(JSON.stringify({ state: 'done', reason: '', report: null })));
+  await showing.refresh('1.2');
+  expect(viewer.did).toEqual(['take away box of 1', 'take away seg']);
 });
