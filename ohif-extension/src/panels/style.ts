@@ -34,7 +34,7 @@ export const STYLE = `
 .sightline-finding { margin-bottom: 4px; padding: 4px 6px; border-left: 4px solid; border-radius: 3px; background: #0b2034; content-visibility: auto; contain-intrinsic-size: auto 44px; }
 .sightline-finding.sightline-unsigned { border-left-style: dashed; }
 .sightline-finding.sightline-current { background: #14395b; }
-.sightline-finding.sightline-waiting .sightline-sentence { opacity: .7; }
+.sightline-finding.sightline-waiting .sightline-sentence { font-style: italic; }
 .sightline-sentence { display: grid; grid-template-columns: 10px 1fr auto; gap: 6px; align-items: start; width: 100%; padding: 0; border: 0; background: transparent; text-align: left; }
 .sightline-finding:hover { outline: 1px solid #35617f; }
 .sightline-sentence small { display: block; color: #a9bdca; font-size: 11px; }
