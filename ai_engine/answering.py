@@ -79,7 +79,8 @@ class Answerer:
             EngineError: the weights cannot be asked so, or their answer cannot be read.
         """
         view = View.of(series, images, prompt.slice_index)
-        known = _masks_in(earlier[-1], prompt.series_uid, view.shape) if earlier else {}
+        drew = next((each.answer for each in reversed(earlier) if each.answer and each.answer.regions), None)
+        known = _masks_in(drew, prompt.series_uid, view.shape) if drew else {}
         if prompt.kind is QuestionKind.WHAT:
             return self._named(prompt, view, known)
         drawn = self._drawn(prompt, view, known, earlier)
@@ -184,10 +185,10 @@ class Answerer:
         self._encoded.clear()
 
 
-def _masks_in(question: Question, series_uid: str, shape: tuple[int, int]) -> dict[int, Pixels]:
-    """Return what a question's answer drew in a series: slice index -> mask (row, column) of the whole slice."""
+def _masks_in(answer: Answer, series_uid: str, shape: tuple[int, int]) -> dict[int, Pixels]:
+    """Return what an answer drew in a series: slice index -> mask (row, column) of the whole slice."""
     masks: dict[int, Pixels] = {}
-    for region in question.answer.regions if question.answer else ():
+    for region in answer.regions:
         if region.series_uid != series_uid or region.mask is None:
             continue
         first, rows, columns = region.box.slices

@@ -21,7 +21,7 @@ from radiology.study import Series
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """See the module."""
+    """One image of a series, with its kind, its turn into the standard view and the spacing of its rows and columns."""
 
     image: Image
     kind: Kind
@@ -57,7 +57,13 @@ class View:
         return self.turn.apply(self.image.array[index] if isinstance(self.image, Volume) else self.image.array)
 
     def hint(self, prompt: Prompt, points: Sequence[Point], before: NDArray[np.bool_] | None) -> Hint:
-        """Return what was pointed at, in the standard view."""
+        """Return what was pointed at, in the standard view; ``UnsupportedImage`` where that is outside the slice."""
+        rows, columns = self.shape
+        edges = [(point.row, point.column, point.row + 1, point.column + 1) for point in points] + (
+            [flat(prompt.box)] if prompt.box else []
+        )
+        if any(top < 0 or left < 0 or bottom > rows or right > columns for top, left, bottom, right in edges):
+            raise UnsupportedImage(f"A point or a box lies outside the {rows} x {columns} pixels of the slice; point inside the image.")
         placed = []
         for point in points:
             row, column, _, _ = self.turn.apply_to_box((point.row, point.column, point.row + 1, point.column + 1), self.shape)

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pytest
@@ -175,3 +176,9 @@ def test_a_slice_that_is_not_there_and_a_view_that_is_not_read_are_refused(point
     for study, index in ((ct(3), 3), (radiographs("LL"), 0)):
         with pytest.raises(UnsupportedImage):
             ask(pointing, study, Prompt(SEGMENT, "", index, points=(Point(60, 40),)))
+
+
+@pytest.mark.parametrize("where", [{"points": (Point(ROWS, 4),)}, {"box": Box((0, 4, 4), (1, 10, COLUMNS + 1))}], ids=["point", "box"])
+def test_what_lies_outside_the_image_is_refused(pointing: Assistant, where: dict[str, Any]) -> None:
+    with pytest.raises(UnsupportedImage, match="outside the 140 x 140 pixels"):
+        ask(pointing, radiographs("PA"), Prompt(SEGMENT, "", 0, **where))
