@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, expect
 from pydicom.dataset import FileDataset
 
 import dicom_sr
+from connector.ledger import Ledger
 from connector.pacs import Pacs
 from radiology.report import Report
 from radiology.study import Study
@@ -15,7 +16,7 @@ from tests.e2e import chest, stack
 from tests.e2e.seat import Seat
 from tests.orthanc import Orthanc
 
-PATIENCE_MS = 150_000
+PATIENCE_MS = 90_000
 """A browser without a GPU, on a machine that may be busy; it only ends a test that has failed."""
 
 
@@ -29,6 +30,14 @@ def archive(start_orthanc: Callable[[], Orthanc]) -> Orthanc:
 def pacs(archive: Orthanc) -> Pacs:
     """The way to it."""
     return Pacs.connect(archive.settings.pacs)
+
+
+@pytest.fixture
+def ledger(archive: Orthanc) -> Iterator[Ledger]:
+    """What the API and the worker know of the work."""
+    ledger = Ledger.open(archive.settings)
+    yield ledger
+    ledger.close()
 
 
 @pytest.fixture(scope="package")
@@ -79,8 +88,8 @@ def seat(take_seat: Callable[[], Seat]) -> Seat:
 def file_study(pacs: Pacs) -> Callable[..., Study]:
     """A function that puts images into the archive as a study of its own, with results where a report is made of it."""
 
-    def file(images: Sequence[FileDataset], *reports: Callable[[Study], Report]) -> Study:
-        images = chest.as_new_study(images)
+    def file(images: Sequence[FileDataset], *reports: Callable[[Study], Report], patient_id: str | None = None) -> Study:
+        images = chest.as_new_study(images, patient_id)
         pacs.store(images)
         study = pacs.fetch(images[0].StudyInstanceUID)
         for report in reports:

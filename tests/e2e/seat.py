@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import ConsoleMessage, Locator, Page
 from scipy import ndimage
 
-SCREENSHOTS = Path(__file__).parents[2] / "build" / "screenshots"
+ROOT = Path(__file__).parents[2]
+SCREENSHOTS = ROOT / "build" / "screenshots"
+AXE = ROOT / "ohif-extension" / "node_modules" / "axe-core" / "axe.min.js"
 
 NODULE = (255, 221, 51)
 """The colour of radiology.terms for a nodule."""
@@ -29,9 +31,13 @@ class Seat:
         self.requests: list[tuple[str, str]] = []
         self._origin = origin
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.on("console", self._hear)
         page.on("request", lambda request: self.requests.append((request.method, request.url)))
         page.add_init_script(path=Path(__file__).with_name("seen.js"))
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(f"{message.text} ({message.location['url']})")
 
     def open(self, study_uid: str) -> None:
         """Open a study and wait until its image is drawn and the panel has an answer."""
@@ -115,13 +121,22 @@ class Seat:
             self.page.wait_for_timeout(300)
             before, now = now, self.page.screenshot()
         (SCREENSHOTS / f"{name}.png").write_bytes(now)
+        if not self.seen("isDrawn"):
+            return Picture(SCREENSHOTS / f"{name}.png", (), np.empty((0, 2)))
         corners = [self.seen("at", x, y) for x, y in ((0, 0), (1, 0), (0, 1))]
         return Picture(SCREENSHOTS / f"{name}.png", tuple(self.seen("area")), np.asarray(corners))
 
+    def assert_accessible(self) -> None:
+        """Nothing in the panel that axe calls serious or critical."""
+        self.page.evaluate(AXE.read_text())
+        violations = self.page.evaluate("axe.run('.sightline', { resultTypes: ['violations'] }).then(found => found.violations)")
+        serious = [each for each in violations if each["impact"] in ("serious", "critical")]
+        assert not serious, [(each["id"], [node["html"][:200] for node in each["nodes"]]) for each in serious]
+
     def assert_undisturbed(self) -> None:
         """No error, no question, and nothing asked of another host."""
-        assert self.errors == []
-        assert self.seen("dialogs") == []
+        assert not self.errors, self.errors
+        assert not (dialogs := self.seen("dialogs")), dialogs
         assert {url.split("/")[2].split(":")[0] for _, url in self.requests if url.startswith("http")} == {"127.0.0.1"}
 
 
@@ -148,7 +163,7 @@ class Picture:
 
     def filled(self, colour: tuple[int, int, int]) -> list[float]:
         """First row, first column, last row and last column of the image that a colour fills; lines and letters are not filled."""
-        y, x = np.nonzero(ndimage.binary_opening(self._hued(colour), np.ones((7, 7), bool)))
+        y, x = np.nonzero(ndimage.binary_opening(self._hued(colour), np.ones((5, 5), bool)))
         origin, right, down = self.corners
         places = origin + np.outer(x + 0.5, right - origin) + np.outer(y + 0.5, down - origin)
         return [*places.min(axis=0), *places.max(axis=0)]

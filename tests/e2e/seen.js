@@ -21,6 +21,15 @@ window.seen = {
     return window.cornerstone.metaData.get('instance', this.viewport()?.getCurrentImageId?.())?.SOPInstanceUID ?? null;
   },
 
+  /** SOP Instance UIDs of the images in all viewports. */
+  instances() {
+    const { viewportGridService, cornerstoneViewportService } = window.services;
+    return [...viewportGridService.getState().viewports.keys()].map(id => {
+      const imageId = cornerstoneViewportService.getCornerstoneViewport(id)?.getCurrentImageId?.();
+      return window.cornerstone.metaData.get('instance', imageId)?.SOPInstanceUID ?? null;
+    });
+  },
+
   /** Our boxes and the reader's: label and image of each. */
   boxes() {
     return window.services.measurementService.getMeasurements().map(each => ({

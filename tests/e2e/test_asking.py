@@ -1,6 +1,6 @@
 """A study is read while it is open, and the assistant answers questions about it: real worker, real weights."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -21,13 +21,6 @@ from tests.e2e.seat import Seat
 from tests.orthanc import Orthanc
 
 pytestmark = pytest.mark.timeout(1000)  # a browser and a model on a machine that may be busy
-
-
-@pytest.fixture
-def ledger(archive: Orthanc) -> Iterator[Ledger]:
-    ledger = Ledger.open(archive.settings)
-    yield ledger
-    ledger.close()
 
 
 @pytest.mark.usefixtures("worker")
