@@ -28,7 +28,8 @@ export class StandIn {
 
   /** Listen, and let the page's origin be this server. A port that it had before is taken again. */
   async start(): Promise<this> {
-    this.server = createServer((request, response) => void this.answer(request, response));
+    // A machine that is slow must not find an idle connection closed.
+    this.server = createServer({ keepAliveTimeout: 600_000 }, (request, response) => void this.answer(request, response));
     await new Promise<void>(resolve => this.server!.listen(this.port, '127.0.0.1', resolve));
     this.port = (this.server.address() as AddressInfo).port;
     vi.stubGlobal('location', { origin: `http://127.0.0.1:${this.port}` });

