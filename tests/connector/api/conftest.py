@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from pydicom import Dataset
 
 import dicom_sr
 from connector.api import create_app
 from connector.ledger import Ledger
 from connector.pacs import Pacs
 from radiology.settings import Settings
+from radiology.study import Study
 from tests.e2e import chest
 from tests.orthanc import Orthanc
 
@@ -33,12 +35,15 @@ def client(settings: Settings) -> Iterator[TestClient]:
         yield client
 
 
-@pytest.fixture
-def ct_in_archive(settings: Settings) -> str:
-    """A CT study with the SR and SEG of its report; returns its UID."""
-    pacs = Pacs.connect(settings.pacs)
+@pytest.fixture(scope="session")
+def _ct_with_report() -> list[Dataset]:
     images = chest.ct_study()
-    pacs.store(images)
-    study = pacs.fetch(images[0].StudyInstanceUID)
-    pacs.store(dicom_sr.write(study, chest.ct_report(study)))
-    return study.study_uid
+    study = Study.from_instances(images)
+    return [*images, *dicom_sr.write(study, chest.ct_report(study))]
+
+
+@pytest.fixture
+def ct_in_archive(settings: Settings, _ct_with_report: list[Dataset]) -> str:
+    """A CT study with the SR and SEG of its report; returns its UID."""
+    Pacs.connect(settings.pacs).store(_ct_with_report)
+    return str(_ct_with_report[0].StudyInstanceUID)

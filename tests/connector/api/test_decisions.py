@@ -107,16 +107,16 @@ def test_a_missed_finding_is_added_and_taken_out_again(client: TestClient, ct_in
 
 def test_every_verdict_can_be_undone(client: TestClient, ct_in_archive: str) -> None:
     before = report(client, ct_in_archive)["findings"]
-    for verdict in (
+    verdicts = (
         {"verdict": "accept", "number": 1},
-        {"verdict": "reject", "number": 1, "reason": "wording"},
-        as_it_is(before[0], sentence="Something else.", places=[]),
-    ):
-        assert decide(client, ct_in_archive, verdict).json()["report"]["findings"] != before
-        undone = decide(client, ct_in_archive, {"verdict": "restore", "number": 1}).json()["report"]
-        assert (undone["findings"], undone["rejected"]) == (before, [])
-    assert undone["version"] == 7
-    first = decide(client, ct_in_archive, {"verdict": "restore", "number": 2, "version": 1}).json()["report"]
+        {"verdict": "reject", "number": 2, "reason": "wording"},
+        as_it_is(before[2], sentence="Something else."),
+    )
+    changed = decide(client, ct_in_archive, *verdicts).json()["report"]["findings"]
+    assert [(each["number"], each["decided"]["judgement"]) for each in changed] == [(1, "accepted"), (3, "edited")]
+    undone = decide(client, ct_in_archive, *({"verdict": "restore", "number": number} for number in (1, 2))).json()["report"]
+    assert ([each["number"] for each in undone["findings"]], undone["findings"][:2], undone["rejected"]) == ([1, 2, 3], before[:2], [])
+    first = decide(client, ct_in_archive, {"verdict": "restore", "number": 3, "version": 1}).json()["report"]
     assert first["findings"] == before
 
 
@@ -230,7 +230,7 @@ def half_way(settings: Settings, ledger: Ledger, study_uid: str, takes: int, fai
         desk.decide(study_uid, DecisionIn.model_validate(request))
 
 
-@pytest.mark.parametrize("takes", [0, 1, 2])
+@pytest.mark.parametrize("takes", [1, 2])
 def test_a_decision_whose_process_died_is_finished_by_the_next(
     takes: int, client: TestClient, ct_in_archive: str, settings: Settings
 ) -> None:
@@ -243,7 +243,6 @@ def test_a_decision_whose_process_died_is_finished_by_the_next(
     assert (late.status_code, late.json()["person"]["name"]) == (409, "Röntgen^Wilhelm")
     told = report(client, ct_in_archive)
     assert (told["version"], [each["number"] for each in told["findings"]]) == (2, [2, 3])
-    assert decide(client, ct_in_archive, {"verdict": "accept", "number": 2}).json()["report"]["version"] == 3
 
 
 @pytest.mark.parametrize(("takes", "is_finished"), [(0, False), (1, True)])
