@@ -53,13 +53,12 @@ export class Masks {
     }
     const { layers, colours } = await this.loaded.get(uid)!;
     for (const { segmentationId, segments } of layers) {
-      // OHIF brings them along when it lays out its viewports anew, in colours of its own.
       if (this.service.getSegmentationRepresentations(viewportId, { segmentationId }).length === 0) {
         const config = { colorLUTOrIndex: colours };
         await this.service.addSegmentationRepresentation(viewportId, { segmentationId, type: 'Labelmap', config });
-      } else if (layers.length > 1) {
-        segments.forEach(segment => this.service.setSegmentColor(viewportId, segmentationId, segment, colours[segment]!));
       }
+      // OHIF lays them itself when it makes its viewports anew, in the colours that it was told last.
+      segments.forEach(segment => this.service.setSegmentColor(viewportId, segmentationId, segment, colours[segment]!));
     }
     this.paint();
     void this.appear(layers, viewportId);

@@ -17,7 +17,7 @@ export interface Column {
   header?: unknown;
   accessorFn?: (row: Row) => unknown;
   cell?: (context: { row: Row }) => unknown;
-  meta?: { label: string; minWidth: number; priority: number };
+  meta?: { label: string; minWidth: number };
 }
 
 const COLUMN_ID = 'sightline';
@@ -42,7 +42,8 @@ export class Worklist {
       header: others.find(each => each.id === 'description')?.header ?? 'AI',
       accessorFn: row => inWords(this.states.get(row.studyInstanceUid ?? '')).words,
       cell: ({ row }) => this.cell(row.original?.studyInstanceUid ?? ''),
-      meta: { label: 'AI', minWidth: 110, priority: 60 },
+      // A column with a priority would be left out where the list is narrow.
+      meta: { label: 'AI', minWidth: 110 },
     };
   }
 
