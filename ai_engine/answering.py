@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,7 +23,7 @@ from ai_engine.consistency import SPECK_PIXELS, without_strays
 from ai_engine.model.answer import label_of, names_in
 from ai_engine.model.assistant import Assistant
 from ai_engine.model.drawing import Encoded
-from ai_engine.model.hint import Hint
+from ai_engine.model.hint import Hint, corrected
 from ai_engine.model.reading import Mask
 from ai_engine.naming import Namer, box_around, named
 from ai_engine.slices import stacked
@@ -123,6 +123,8 @@ class Answerer:
         if not hint.points and hint.box is None and hint.before is None:
             return _Drawn(None, "Nothing is drawn on this slice yet; point at it.")
         mask = self._drawer.draw(self._look(view, prompt.slice_index), hint)
+        if hint.before is not None and prompt.box is None:
+            mask = replace(mask, pixels=corrected(hint.before, mask.pixels, view.hint(prompt, prompt.points, None).points))
         if earlier and (said := earlier[-1].answer) is not None:
             return _Drawn(mask, said.sentence, said.name, said.side, said.confidence)
         name, side = named(prompt.words)

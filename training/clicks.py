@@ -30,11 +30,13 @@ from scipy import ndimage
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ai_engine.model.hint import corrected
 from ai_engine.model.language import Language
 from ai_engine.model.prompt import Task
 from ai_engine.model.segmenter import FIRST_CORNER, LAST_CORNER, NEGATIVE, NO_POINT, POSITIVE, Prompts, Segmenter, sure
 from ai_engine.model.unified import UnifiedModel
 from ai_engine.model.weights import load_weights, save_weights
+from radiology.question import Point
 from training.data.cases import Case, Cases, Split
 from training.evaluation.overlap import box_of, dice
 from training.examples import Encoder
@@ -224,12 +226,17 @@ class Pointing:
         self.truths = truths
         self._pixels = size / len(truths[0])
         self._points: list[list[tuple[float, float, int]]] = [[] for _ in truths]
+        self._clicks: list[list[Point]] = [[] for _ in truths]
         self._before: Tensor | None = None
 
     def add(self, points: Sequence[Sequence[tuple[float, float, int]]]) -> None:
         """Point: for each object places (row, column) in cells with what they say."""
         for mine, more in zip(self._points, points, strict=True):
             mine += more
+        self._clicks = [
+            [Point(int(row), int(column), kind == POSITIVE) for row, column, kind in more if kind in (NEGATIVE, POSITIVE)]
+            for more in points
+        ]
 
     def start_from(self, masks: Sequence[Pixels]) -> None:
         """Take masks that others have drawn as what is to be corrected."""
@@ -255,8 +262,11 @@ class Pointing:
             self._index,
         )
         side = len(self.truths[0])
-        whole = functional.interpolate(decoded.logits.detach().float()[:, None], size=(side, side), mode="bilinear")[:, 0]
-        self._before = (whole > 0).float()
+        whole = functional.interpolate(decoded.logits.detach().float()[:, None], size=(side, side), mode="bilinear")[:, 0] > 0
+        if self._before is not None and any(self._clicks):
+            pairs = zip(self.drawn, np.asarray(whole), self._clicks, strict=True)
+            whole = torch.from_numpy(np.stack([corrected(before, drawn, clicks) for before, drawn, clicks in pairs]))
+        self._before = whole.float()
         return decoded.logits, decoded.expected_iou
 
     @property

@@ -15,6 +15,7 @@ from transformers import DynamicCache, Qwen2_5_VLConfig, Qwen2_5_VLForConditiona
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ai_engine.model.attention import PACKED, WINDOWS, FlatPatchEmbed, WindowedVisionAttention
+from ai_engine.model.boxed import Brackets
 from ai_engine.model.config import MERGE, PATCH, WINDOW, ModelConfig
 from ai_engine.model.decoding import Rows, SmallRows
 from ai_engine.model.language import STRUCTURE_TOKENS, Language
@@ -66,6 +67,7 @@ class UnifiedModel(nn.Module):
         self._seg, self._end, self._image = language.seg, language.end, language.image
         self._tokens = len(language)
         self._never_answered = [language.special_ids[token] for token in STRUCTURE_TOKENS]
+        self._brackets = Brackets(language)
         self.initialise()
 
     def initialise(self) -> None:
@@ -161,7 +163,7 @@ class UnifiedModel(nn.Module):
     def generate(self, prompts: Sequence[Sequence[int]], visual: torch.Tensor, maximum_new_tokens: int) -> list[Generated]:
         """Write the likeliest answer to each prompt, all at once, token by token; an answer that is closed leaves the others.
 
-        What a prompt is answered does not depend on the others.
+        Inside a box only numbers are written. What a prompt is answered does not depend on the others.
 
         Args:
             prompts: each from :func:`ai_engine.model.prompt.prompt_ids`.
@@ -180,11 +182,14 @@ class UnifiedModel(nn.Module):
         small = sum(parameter.numel() for parameter in tower.parameters()) < SmallRows.FEWER_THAN
         rows = (SmallRows if small else Rows)(tower, cache, lengths, places, maximum_new_tokens)
         forbidden = self._forbidden(device)
+        in_box = self._brackets.added(forbidden)
         answers = [_Answer() for _ in prompts]
         writing = answers
         for _ in range(maximum_new_tokens):
-            chosen, log_probabilities = self._choose(state, forbidden)
+            barred = torch.stack([forbidden + in_box if answer.is_in_box else forbidden for answer in writing])
+            chosen, log_probabilities = self._choose(state, barred)
             for answer, token, log_probability in zip(writing, chosen.tolist(), log_probabilities.tolist(), strict=True):
+                answer.is_in_box = self._brackets.is_open(answer.is_in_box, token, is_first=not answer.ids)
                 answer.ids.append(token)
                 answer.log_probabilities.append(log_probability)
             going_on = [index for index, answer in enumerate(writing) if answer.ids[-1] != self._end]
@@ -207,7 +212,7 @@ class UnifiedModel(nn.Module):
         ]
 
     def _choose(self, state: torch.Tensor, forbidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the likeliest token that may be answered after each state [row, channel], and its log probability."""
+        """Return the likeliest token after each state [row, channel], ``forbidden`` [row, token] being added, and its log probability."""
         scores = self.logits(state)[:, : self._tokens].float() + forbidden
         best, chosen = scores.max(-1)
         return chosen, best - scores.logsumexp(-1)
@@ -255,6 +260,7 @@ class UnifiedModel(nn.Module):
 class _Answer:
     """One answer while it is written."""
 
+    is_in_box: bool = False
     ids: list[int] = field(default_factory=list)
     log_probabilities: list[float] = field(default_factory=list)
     seg_states: list[torch.Tensor] = field(default_factory=list)
