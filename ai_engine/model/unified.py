@@ -182,12 +182,11 @@ class UnifiedModel(nn.Module):
         small = sum(parameter.numel() for parameter in tower.parameters()) < SmallRows.FEWER_THAN
         rows = (SmallRows if small else Rows)(tower, cache, lengths, places, maximum_new_tokens)
         forbidden = self._forbidden(device)
-        in_box = self._brackets.added(forbidden)
+        in_box = torch.stack([torch.zeros_like(forbidden), self._brackets.added(forbidden)])
         answers = [_Answer() for _ in prompts]
         writing = answers
         for _ in range(maximum_new_tokens):
-            barred = torch.stack([forbidden + in_box if answer.is_in_box else forbidden for answer in writing])
-            chosen, log_probabilities = self._choose(state, barred)
+            chosen, log_probabilities = self._choose(state, forbidden, in_box[[int(answer.is_in_box) for answer in writing]])
             for answer, token, log_probability in zip(writing, chosen.tolist(), log_probabilities.tolist(), strict=True):
                 answer.is_in_box = self._brackets.is_open(answer.is_in_box, token, is_first=not answer.ids)
                 answer.ids.append(token)
@@ -211,11 +210,14 @@ class UnifiedModel(nn.Module):
             for each in answers
         ]
 
-    def _choose(self, state: torch.Tensor, forbidden: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the likeliest token after each state [row, channel], ``forbidden`` [row, token] being added, and its log probability."""
+    def _choose(self, state: torch.Tensor, forbidden: torch.Tensor, form: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the likeliest token after each state [row, channel] and its log probability.
+
+        ``forbidden`` [token] is what is never answered and has no probability; ``form`` [row, token] bars what does not belong there.
+        """
         scores = self.logits(state)[:, : self._tokens].float() + forbidden
-        best, chosen = scores.max(-1)
-        return chosen, best - scores.logsumexp(-1)
+        chosen = (scores + form).argmax(-1)
+        return chosen, scores.gather(1, chosen[:, None])[:, 0] - scores.logsumexp(-1)
 
     def _forbidden(self, device: torch.device) -> torch.Tensor:
         """Return what is added to the scores [token]: minus infinity for tokens that an answer never holds."""
