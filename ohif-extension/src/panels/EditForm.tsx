@@ -74,7 +74,7 @@ export function EditForm({ title, start, places, seat, onSave }: Props) {
         Sentence
         <textarea
           ref={sentence}
-          rows={3}
+          rows={2}
           maxLength={1000}
           value={draft.sentence}
           onChange={event => change({ sentence: event.target.value.replace(/\s*\n\s*/g, ' ') })}

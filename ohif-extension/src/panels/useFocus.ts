@@ -9,6 +9,7 @@ export function useFocus<Kind extends HTMLElement>(): RefObject<Kind> {
     const before = document.activeElement;
     const row = first.current?.closest('.sightline-finding')?.querySelector<HTMLElement>('.sightline-sentence');
     first.current?.focus();
+    first.current?.closest('form, .sightline-menu')?.scrollIntoView?.({ block: 'nearest' }); // with its buttons
     return () => {
       const target = before instanceof HTMLElement && before.isConnected ? before : row;
       if (target?.isConnected) {
