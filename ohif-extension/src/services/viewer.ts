@@ -57,8 +57,10 @@ export class Viewer implements Places {
   async goTo(place: Pick<Place, 'series_uid' | 'instance_uid' | 'start' | 'stop' | 'tracking_uid'>, colour: string): Promise<void> {
     const middle = { row: (place.start[1] + place.stop[1] - 1) / 2, column: (place.start[2] + place.stop[2] - 1) / 2 };
     this.select(place.tracking_uid || null);
-    await this.images.show(place.series_uid, this.images.keySlice(place), middle);
-    this.outlines.set(place.tracking_uid ? [] : [{ ...place, colour }]);
+    await this.tell(async () => {
+      await this.images.show(place.series_uid, this.images.keySlice(place), middle);
+      this.outlines.set(place.tracking_uid ? [] : [{ ...place, colour }]);
+    });
   }
 
   preview(place: Pick<Place, 'tracking_uid'> | null): void {
@@ -84,7 +86,7 @@ export class Viewer implements Places {
 
   async refresh(studyUid: string): Promise<void> {
     this.editing.clear();
-    await this.showing?.refresh(studyUid);
+    await this.tell(async () => this.showing?.refresh(studyUid));
     this.light(this.selected);
   }
 
@@ -96,7 +98,7 @@ export class Viewer implements Places {
     if (place && tool) {
       await this.goTo(place, '');
     }
-    await this.editing.draw(tool, place);
+    await this.tell(() => this.editing.draw(tool, place));
   }
 
   async edited(place: Place): Promise<PlaceIn> {
@@ -108,7 +110,7 @@ export class Viewer implements Places {
   }
 
   showDraft(places: readonly Drawn[]): Promise<void> {
-    return this.drafts.show(places);
+    return this.tell(() => this.drafts.show(places));
   }
 
   clearDraft(): void {
@@ -145,6 +147,17 @@ export class Viewer implements Places {
 
   togglePrior(studyUid: string): Promise<boolean> {
     return this.priors.toggle(studyUid);
+  }
+
+  /** What cannot be shown is told to the reader, who did nothing wrong. */
+  private async tell(work: () => Promise<void> | undefined): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      console.warn('Sightline', error);
+      const message = error instanceof Error ? error.message : 'The place cannot be shown.';
+      this.host.servicesManager.services.uiNotificationService.show({ title: 'Sightline', message, type: 'warning' });
+    }
   }
 
   private light(trackingUid: string | null): void {
