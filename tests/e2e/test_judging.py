@@ -106,7 +106,7 @@ def test_what_is_drawn_is_what_is_stored(seat: Seat, ct: Study, stored: Callable
     seat.press("e")
     form = seat.panel.get_by_role("form", name="Edit")
     seat.assert_accessible()
-    form.get_by_role("button", name="Eraser").click()
+    form.get_by_role("button", name="Eraser: Place 1").click()
     seat.drag((38, 36), (51, 36))
     form.get_by_role("button", name="Save").click()
     after = stored(ct, 2).report.findings[0].regions[0]
