@@ -6,6 +6,7 @@ out as :class:`~radiology.errors.PacsUnreachable` (no answer) or :class:`~radiol
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,6 +30,8 @@ from radiology.study import Series, Study
 
 _ANY_TRANSFER_SYNTAX = (("application/dicom", "*"),)
 _UNREACHABLE = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
+_CHANGED_BY_RESULTS = frozenset({"00080061", "00080062", "00201206", "00201208"})
+"""Tags of what a list of studies says of the series and instances in them (PS3.18 10.6.3.3.1)."""
 _ONCE_MORE = Retry(1, connect=0, read=1, redirect=0, status=0, other=0, allowed_methods=None)
 """For a kept connection that the archive closes just when a request is on its way, which Orthanc does after an idle second. Nothing
 that is asked of an archive here does harm when it is asked twice."""
@@ -110,6 +113,17 @@ class Pacs:
         if not headers:
             raise IncompleteStudy(f"The archive holds no image of study {study_uid}; send it again.")
         return Study.from_instances(headers)
+
+    def mark(self, study_uid: str) -> str:
+        """Return what the archive's lists say of a study, its patient and its images: text that changes when any of them does.
+
+        Our own results, and the counts of the study that change with them, are left out.
+        """
+        with _translated(f"look for study {study_uid}"):
+            found = self._client.search_for_studies(search_filters={"StudyInstanceUID": study_uid})
+        told = [{tag: value for tag, value in study.items() if tag not in _CHANGED_BY_RESULTS} for study in found]
+        images = [series.to_json_dict() for series in self._series(study_uid) if not self._is_ours(study_uid, series)]
+        return json.dumps([told, images], sort_keys=True)
 
     def instances(self, series: Series) -> list[Dataset]:
         """Return the instances of a series with their pixels, encoded as they were sent, in any order.

@@ -24,6 +24,7 @@ from connector.decisions import Entry, Storing
 from connector.ledger import Ledger
 from connector.masks import unpack
 from connector.pacs import Pacs
+from connector.recent import RecentStudies
 from connector.schemas.decisions import (
     AcceptIn,
     AddIn,
@@ -57,10 +58,11 @@ _BY_A_PERSON = 1.0
 
 @dataclass(frozen=True)
 class Desk:
-    """Where decisions are taken: the ledger and archive of an installation, and which objects are ``wanted``."""
+    """Where decisions are taken: the ledger and archive of an installation, its studies, and which objects are ``wanted``."""
 
     ledger: Ledger
     pacs: Pacs
+    studies: RecentStudies
     wanted: ResultSettings
 
     def decide(self, study_uid: str, request: DecisionIn | RejectionIn) -> tuple[Study, list[Dataset]]:
@@ -71,7 +73,7 @@ class Desk:
             VerdictError: it cannot be taken: see :func:`radiology.verdict.judge`; or a place in it is not in the study.
             PacsError: the archive did not take it, or not all of it; the version before is in force. Ask again.
         """
-        study, results = self.pacs.fetch(study_uid), self.pacs.results(study_uid)
+        study, results = self.studies.fetch(study_uid), self.pacs.results(study_uid)
         book, digest = self.ledger.decisions, _digest(request)
         known = book.find(request.document_uid)
         if known is not None and known.digest == digest:

@@ -19,6 +19,7 @@ from connector.api.problems import PROBLEM_JSON, problem
 from connector.ledger import Ledger
 from connector.pacs import Pacs
 from connector.queue import Queue
+from connector.recent import RecentStudies
 from connector.schemas.problems import Problem
 from connector.schemas.reports import NOTICE
 from connector.viewer import archive_window, mount_viewer
@@ -37,6 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
         FileNotFoundError: the viewer's or the extension's folder is set and does not exist.
     """
     ledger, pacs, queue = Ledger.open(settings), Pacs.connect(settings.pacs), Queue(settings)
+    studies = RecentStudies(pacs)
 
     @asynccontextmanager
     async def closing(app: FastAPI) -> AsyncIterator[None]:
@@ -61,10 +63,10 @@ def create_app(settings: Settings) -> FastAPI:
         app.add_exception_handler(kind, problem)
     for router in (
         jobs.routes(ledger),
-        states.routes(ledger, pacs),
-        reports.routes(ledger, pacs),
-        decisions.routes(ledger, pacs, settings.results),
-        questions.routes(ledger, pacs, queue),
+        states.routes(ledger, pacs, studies),
+        reports.routes(ledger, pacs, studies),
+        decisions.routes(ledger, pacs, studies, settings.results),
+        questions.routes(ledger, studies, queue),
         health.routes(settings, ledger, queue),
     ):
         app.include_router(router, prefix=prefix)

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from connector.api.reports import tell
 from connector.ledger import Ledger
 from connector.pacs import Pacs
+from connector.recent import RecentStudies
 from connector.schemas.decisions import DecisionIn, RejectionIn
 from connector.schemas.problems import Conflict
 from connector.schemas.reports import StudyReport
@@ -15,9 +16,9 @@ from connector.verdicts import Desk
 from radiology.settings import ResultSettings
 
 
-def routes(ledger: Ledger, pacs: Pacs, wanted: ResultSettings) -> APIRouter:
+def routes(ledger: Ledger, pacs: Pacs, studies: RecentStudies, wanted: ResultSettings) -> APIRouter:
     """Return the routes below ``/studies/{study_uid}`` that change reports."""
-    desk = Desk(ledger, pacs, wanted)
+    desk = Desk(ledger, pacs, studies, wanted)
     router = APIRouter(prefix="/studies", tags=["decisions"], responses={409: {"model": Conflict}})
 
     @router.post("/{study_uid}/decisions", summary="Accept, correct, reject, add, undo, sign: the next version of the report")

@@ -8,8 +8,8 @@ import structlog
 from fastapi import APIRouter, HTTPException
 
 from connector.ledger import Ledger
-from connector.pacs import Pacs
 from connector.queue import Queue
+from connector.recent import RecentStudies
 from connector.schemas.questions import Question, QuestionIn
 from connector.schemas.text import StudyUid
 from radiology import question
@@ -19,14 +19,14 @@ from radiology.jobs import ANSWER_QUESTION
 _log = structlog.get_logger()
 
 
-def tell(study_uid: str, asked: Sequence[question.Question], pacs: Pacs) -> list[Question]:
+def tell(study_uid: str, asked: Sequence[question.Question], studies: RecentStudies) -> list[Question]:
     """Return questions on a study as the API says them; the archive is asked only where something was drawn."""
     is_drawn = any(each.answer and each.answer.regions for each in asked)
-    study = pacs.fetch(study_uid) if is_drawn else None
+    study = studies.fetch(study_uid) if is_drawn else None
     return [Question.of(each, study) for each in asked]
 
 
-def routes(ledger: Ledger, pacs: Pacs, queue: Queue) -> APIRouter:
+def routes(ledger: Ledger, studies: RecentStudies, queue: Queue) -> APIRouter:
     """Return the routes below ``/studies/{study_uid}/questions``."""
     router = APIRouter(prefix="/studies/{study_uid}/questions", tags=["questions"])
 
@@ -45,13 +45,13 @@ def routes(ledger: Ledger, pacs: Pacs, queue: Queue) -> APIRouter:
 
     @router.get("", summary="Every question on a study, the newest first")
     def list_questions(study_uid: StudyUid) -> list[Question]:
-        return tell(study_uid, ledger.questions.of_study(study_uid), pacs)
+        return tell(study_uid, ledger.questions.of_study(study_uid), studies)
 
     @router.get("/{question_id}", summary="One question, and what became of it")
     def get_question(study_uid: StudyUid, question_id: int) -> Question:
         asked = ledger.questions.question(question_id)
         if asked is None or asked.study_uid != study_uid:
             raise HTTPException(404, f"There is no question {question_id} on study {study_uid}.")
-        return tell(study_uid, [asked], pacs)[0]
+        return tell(study_uid, [asked], studies)[0]
 
     return router

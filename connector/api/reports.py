@@ -11,6 +11,7 @@ from pydicom import Dataset
 import dicom_sr
 from connector.ledger import Ledger
 from connector.pacs import Pacs
+from connector.recent import RecentStudies
 from connector.schemas.reports import NOTICE, SIGNED_NOTICE, Look, Rejected, ReportBody, StudyReport
 from connector.schemas.text import StudyUid
 from dicom_sr.fhir import to_fhir
@@ -39,7 +40,7 @@ def tell(study_uid: str, study: Study | None, results: Sequence[Dataset], ledger
     )
 
 
-def routes(ledger: Ledger, pacs: Pacs) -> APIRouter:
+def routes(ledger: Ledger, pacs: Pacs, studies: RecentStudies) -> APIRouter:
     """Return the routes below ``/studies/{study_uid}`` that show reports."""
     router = APIRouter(prefix="/studies", tags=["reports"])
 
@@ -48,14 +49,14 @@ def routes(ledger: Ledger, pacs: Pacs) -> APIRouter:
         results = pacs.results(study_uid)
         if not results and ledger.latest(study_uid) is None:
             raise HTTPException(404, f"Study {study_uid} was never read here; send it first.")
-        return tell(study_uid, pacs.fetch(study_uid) if results else None, results, ledger)
+        return tell(study_uid, studies.fetch(study_uid) if results else None, results, ledger)
 
     @router.get("/{study_uid}/report/history", summary="Every version of every report of a study, the newest first")
     def get_history(study_uid: StudyUid) -> list[ReportBody]:
         results = pacs.results(study_uid)
         if not results:
             return []
-        study = pacs.fetch(study_uid)
+        study = studies.fetch(study_uid)
         return [ReportBody.of(version, study) for version in dicom_sr.history(results, study)]
 
     @router.get(
@@ -66,7 +67,7 @@ def routes(ledger: Ledger, pacs: Pacs) -> APIRouter:
     )
     def get_fhir(study_uid: StudyUid) -> Response:
         results = pacs.results(study_uid)
-        study = pacs.fetch(study_uid) if results else None
+        study = studies.fetch(study_uid) if results else None
         version = dicom_sr.current(results, study) if study else None
         if study is None or version is None:
             raise HTTPException(404, f"Study {study_uid} has no report in force.")

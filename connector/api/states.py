@@ -17,6 +17,7 @@ from pydicom import Dataset
 from connector.api.questions import tell
 from connector.ledger import Ledger
 from connector.pacs import Pacs
+from connector.recent import RecentStudies
 from connector.schemas.states import Prior, StudyState
 from connector.schemas.text import StudyUid, Uid
 from radiology.errors import SightlineError
@@ -26,7 +27,7 @@ _PAUSE_SECONDS = 0.5
 _log = structlog.get_logger()
 
 
-def routes(ledger: Ledger, pacs: Pacs) -> APIRouter:
+def routes(ledger: Ledger, pacs: Pacs, studies: RecentStudies) -> APIRouter:
     """Return the routes below ``/studies`` that say where studies stand."""
     router = APIRouter(prefix="/studies", tags=["states"])
 
@@ -65,7 +66,7 @@ def routes(ledger: Ledger, pacs: Pacs) -> APIRouter:
                 for number in [number for number, time in changes.items() if seen.get(number) != time]:
                     asked = await run_in_threadpool(ledger.questions.question, number)
                     if asked is not None:
-                        (question,) = await run_in_threadpool(tell, study_uid, [asked], pacs)
+                        (question,) = await run_in_threadpool(tell, study_uid, [asked], studies)
                         seen[number] = asked.updated
                         yield ServerSentEvent(event="question", data=question, id=asked.updated.isoformat())
                 await asyncio.sleep(_PAUSE_SECONDS)

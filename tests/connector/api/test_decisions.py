@@ -17,6 +17,7 @@ from connector.api import create_app
 from connector.ledger import Ledger
 from connector.masks import pack
 from connector.pacs import Pacs
+from connector.recent import RecentStudies
 from connector.schemas.decisions import DecisionIn
 from connector.verdicts import Desk
 from radiology.errors import PacsError
@@ -222,7 +223,7 @@ def half_way(settings: Settings, ledger: Ledger, study_uid: str, takes: int, fai
     """Reject sentence 1 as Röntgen, with an archive that fails after so many requests."""
     archive = FailingArchive(settings.pacs.dicomweb_url)
     archive.takes, archive.failure = takes, failure
-    desk = Desk(ledger, Pacs(archive), settings.results)
+    desk = Desk(ledger, Pacs(archive), RecentStudies(Pacs(archive)), settings.results)
     seen = Pacs.connect(settings.pacs)
     document_uid = next(str(each.SOPInstanceUID) for each in seen.results(study_uid) if each.SeriesNumber == 9001)
     request = {"document_uid": document_uid, "person": ROENTGEN, "verdicts": [{"verdict": "reject", "number": 1, "reason": "wording"}]}
