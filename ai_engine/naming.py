@@ -1,8 +1,8 @@
 """What is it that somebody points at in a picture? The name that is believed to be there and to lie there, or that it is not known.
 
-Weights that know a list of names are asked for each of them: whether it is there, and to draw it. A finding whose mask is, or holds,
-what is pointed at is the answer, else the structure that it is; where it only lies in a structure, that is said, and that it is not
-known. Weights that answer freely are asked with the box in the words. Names that the weights were measured not to find never answer.
+Weights that know a list of names are asked for each of them: whether it is there, and to draw it. What has the place that is pointed at
+is the answer, else the finding that it is part of; where it only lies in a structure, that is said, and that it is not known.
+Weights that answer freely are asked with the box in the words. Names that the weights were measured not to find never answer.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Namer:
         if not self.has_list:
             return self._asked(picture, kind, spacing_mm, region)
         known = self.beliefs(picture, kind, spacing_mm, self._labels(kind))
-        believed = {label: each.mask.pixels for label, each in known.items() if each.probability >= LEAST_BELIEF}
+        believed = {label: each for label, each in known.items() if each.probability >= LEAST_BELIEF}
         label = what_it_is(believed, region, is_box)
         if label:
             return Named(f"{label.capitalize()}.", *named(label), known[label].probability)
@@ -112,24 +112,25 @@ class Namer:
         return f" These weights were measured not to find {' or '.join(sorted(self._unreliable))}." if self._unreliable else ""
 
 
-def what_it_is(masks: Mapping[str, Pixels], region: Pixels, is_box: bool) -> str:
-    """Return the label whose mask is what is pointed at, findings before structures; empty where none is.
+def what_it_is(believed: Mapping[str, Believed], region: Pixels, is_box: bool) -> str:
+    """Return the label whose mask is what is pointed at, or else the finding that it is part of; empty where none is.
 
     A box was drawn around something, so it is compared with the box around a mask. Part of an opacity is that opacity; part of a lung
     is not a lung.
     """
-    touching = {label: mask for label, mask in masks.items() if (mask & region).any()}
+    touching = {label: each.mask.pixels for label, each in believed.items() if (each.mask.pixels & region).any()}
     alike = {label: _dice(_filled(box_around(mask), mask.shape) if is_box else mask, region) for label, mask in touching.items()}
-    findings = [label for label in touching if TERMS[named(label)[0]].kind != "structure"]
-    held = [label for label in findings if alike[label] >= SAME_SHARE or _share_inside(touching[label], region) >= INSIDE_SHARE]
-    same = held or [label for label in touching if label not in findings and alike[label] >= SAME_SHARE]
-    return max(same, key=lambda label: alike[label], default="")
+    same = [label for label in touching if alike[label] >= SAME_SHARE]
+    if not same:
+        held = [label for label, mask in touching.items() if _share_inside(mask, region) >= INSIDE_SHARE]
+        same = [label for label in held if TERMS[named(label)[0]].kind != "structure"]
+    return max(same, key=lambda label: alike[label] * believed[label].probability, default="")
 
 
-def what_it_lies_in(masks: Mapping[str, Pixels], region: Pixels) -> str:
+def what_it_lies_in(believed: Mapping[str, Believed], region: Pixels) -> str:
     """Return the label of the smallest mask that holds most of what is pointed at; empty where none does."""
-    around = [label for label, mask in masks.items() if _share_inside(mask, region) >= INSIDE_SHARE]
-    return min(around, key=lambda label: np.count_nonzero(masks[label]), default="")
+    around = [label for label, each in believed.items() if _share_inside(each.mask.pixels, region) >= INSIDE_SHARE]
+    return min(around, key=lambda label: np.count_nonzero(believed[label].mask.pixels), default="")
 
 
 def named(words: str) -> tuple[str, Side | None]:
