@@ -240,7 +240,7 @@ declare global {
         get(kind: 'imagePlaneModule', imageId: string): ImagePlane | undefined;
         get(kind: 'instance', imageId: string): Instance | undefined;
       };
-      cache: { getImage(imageId: string): LabelmapImage | undefined; removeImageLoadObject(imageId: string): void };
+      cache: { getImage(imageId: string): LabelmapImage | undefined; removeImageLoadObject(imageId: string, options: { force: boolean }): void };
       Enums: { Events: { IMAGE_RENDERED: string } };
       getEnabledElement(element: HTMLElement): { viewport: Canvas } | undefined;
     };

@@ -81,7 +81,8 @@ export class Labelmap {
   remove(): void {
     const layers = this.layers;
     this.service.remove(this.id);
-    layers.forEach(({ imageId }) => window.cornerstone.cache.removeImageLoadObject(imageId));
+    // By force: once a brush has worked on them they belong to a volume, too, and Cornerstone would refuse.
+    layers.forEach(({ imageId }) => window.cornerstone.cache.removeImageLoadObject(imageId, { force: true }));
   }
 
   private get layers(): LabelmapImage[] {
