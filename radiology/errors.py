@@ -20,7 +20,6 @@
 Every message is one sentence that says what is wrong and what to do, and names nothing of the patient but UIDs.
 """
 
-
 from datetime import datetime
 
 from radiology.judgement import Observer
