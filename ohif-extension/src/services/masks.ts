@@ -117,7 +117,8 @@ export class Masks {
         this.laid.forEach(key => key.endsWith(` ${uid}`) && this.laid.delete(key));
         for (const { segmentationId, images } of layers) {
           this.service.remove(segmentationId);
-          images.forEach(image => window.cornerstone.cache.removeImageLoadObject(image.imageId, { force: true }));
+          const { cache } = window.cornerstone;
+          images.forEach(({ imageId }) => cache.getImage(imageId) && cache.removeImageLoadObject(imageId, { force: true }));
         }
       }
     }

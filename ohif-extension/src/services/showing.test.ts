@@ -3,11 +3,14 @@
 
 import { beforeEach, expect, test, vi } from 'vitest';
 
+import { PANEL_ID } from '../id';
 import type { DisplaySet, Host, Viewport } from '../ohif';
 import { Boxes } from './boxes';
 import { Images } from './images';
 import { Masks } from './masks';
 import { Showing } from './showing';
+
+const nothing = () => undefined;
 
 class Viewer {
   displaySets: DisplaySet[] = [];
@@ -17,7 +20,6 @@ class Viewer {
   private annotations: object[] = [];
 
   constructor() {
-    const nothing = () => undefined;
     Object.assign(window, {
       cornerstone: { cache: { removeImageLoadObject: nothing } },
       cornerstoneTools: {
@@ -64,6 +66,7 @@ class Viewer {
         segmentationService: {
           getSegmentationRepresentations: () => [],
           getViewportIdsWithSegmentation: () => [],
+          setSegmentColor: nothing,
           addSegmentationRepresentation: (viewportId: string, { segmentationId }: { segmentationId: string }) =>
             this.did.push(`${viewportId}: lay ${segmentationId}`),
           remove: (uid: string) => this.did.push(`take away ${uid}`),
@@ -71,7 +74,7 @@ class Viewer {
         toolGroupService: { getToolGroupIds: () => [] },
         panelService: {
           PanelPosition: { Right: 'right' },
-          getPanels: () => [],
+          getPanels: () => [{ id: PANEL_ID }],
           addPanel: () => undefined,
           activatePanel: () => this.did.push('open panel'),
         },

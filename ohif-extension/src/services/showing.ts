@@ -11,6 +11,9 @@ import type { Masks } from './masks';
 import { askForReport, type Answer } from './reports';
 import { isStructure, newestResults, type Result } from './results';
 
+/** How long OHIF may take to make a tab of a panel that is added; it opens none that it has not. */
+const TAB_MS = 500;
+
 export class Showing {
   private readonly subscriptions: Subscription[];
   private readonly drawn = new Set<string>();
@@ -110,10 +113,13 @@ export class Showing {
     }
     this.opened.add(PANEL_ID);
     const { panelService } = this.services;
-    if (!panelService.getPanels(panelService.PanelPosition.Right).some(each => each.id === PANEL_ID)) {
+    const open = () => panelService.activatePanel(PANEL_ID, true);
+    if (panelService.getPanels(panelService.PanelPosition.Right).some(each => each.id === PANEL_ID)) {
+      open();
+    } else {
       panelService.addPanel(panelService.PanelPosition.Right, PANEL_ID);
+      setTimeout(open, TAB_MS);
     }
-    panelService.activatePanel(PANEL_ID, true);
   }
 
   private takeAway(results: readonly Result[]): void {
