@@ -148,4 +148,4 @@ def _disc(row: NDArray[np.float64], column: NDArray[np.float64], radius: float) 
 
 def _ellipses(row: NDArray[np.int64], column: NDArray[np.int64], is_frontal: bool) -> NDArray[np.bool_]:
     centres = (65, 145) if is_frontal else (105,)
-    return np.any([((row - 115) / 80) ** 2 + ((column - centre) / 33) ** 2 <= 1 for centre in centres], axis=0)
+    return np.asarray(np.any([((row - 115) / 80) ** 2 + ((column - centre) / 33) ** 2 <= 1 for centre in centres], axis=0))
