@@ -80,7 +80,7 @@ export const FindingRow = memo(function FindingRow({ statement, isCurrent, isTab
               presence === 'undetermined' && 'uncertain',
               side,
               places.length > 0 ? inWords(places[0]!, seat.describe(places[0]!)) : 'no place',
-              percent(confidence),
+              statement.decided?.judgement !== 'added' && percent(confidence),
             ]
               .filter(Boolean)
               .join(' · ')}
