@@ -162,8 +162,9 @@ class Picture:
         return int(self._hued(colour).sum())
 
     def filled(self, colour: tuple[int, int, int]) -> list[float]:
-        """First row, first column, last row and last column of the image that a colour fills; lines and letters are not filled."""
-        y, x = np.nonzero(ndimage.binary_opening(self._hued(colour), np.ones((5, 5), bool)))
+        """First row, first column, last row and last column of the largest surface that a colour fills; lines and letters are none."""
+        surfaces, _ = ndimage.label(ndimage.binary_opening(self._hued(colour), np.ones((5, 5), bool)))
+        y, x = np.nonzero(surfaces == np.bincount(surfaces[surfaces > 0]).argmax())
         origin, right, down = self.corners
         places = origin + np.outer(x + 0.5, right - origin) + np.outer(y + 0.5, down - origin)
         return [*places.min(axis=0), *places.max(axis=0)]
