@@ -2,11 +2,13 @@
 
 Asks about held-out scenes of our own whether each finding is there, on each side, and has it drawn; fits what the two answers are worth to
 the truth (Platt's scaling of two scores: three parameters, maximum likelihood), and takes as the bound of doubt the probability with the
-best F1. All is written into ``config.json`` of the weights. Real radiographs are not touched: they are what is reported on.
+best F1, or, with ``--like``, the one that calls as many findings present as other weights do. All is written into ``config.json`` of
+the weights. Real radiographs are not touched: they are what is reported on.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -21,7 +23,7 @@ from ai_engine.model.config import PresenceConfig
 from ai_engine.model.weights import CONFIG
 from training.data.tasks import SIDED
 from training.evaluation.calibration import expected_calibration_error
-from training.evaluation.truth import scenes
+from training.evaluation.truth import Truth, scenes
 
 Numbers = NDArray[np.float64]
 
@@ -54,25 +56,45 @@ def best_bound(probabilities: Numbers, there: NDArray[np.bool_]) -> float:
     return float(bounds[np.flatnonzero(f1 == f1.max())[-1]])
 
 
+def bound_of(probabilities: Numbers, count: int) -> float:
+    """Return the bound from which ``count`` of the probabilities are called present, to a thousandth below the last of them."""
+    return float(np.floor(np.sort(probabilities)[-count] * 1000) / 1000)
+
+
+def ask(assistant: Assistant, asked: Sequence[Truth]) -> tuple[Numbers, NDArray[np.bool_]]:
+    """Return what a model answers about every finding on each side [question, (said, drawn)], and what is true [question]."""
+    scores: list[tuple[float, float]] = []
+    there: list[bool] = []
+    for truth in track(asked, description="asking"):
+        answers = assistant.evidence(truth.image, truth.kind, SIDED)
+        scores += [(each.said, each.drawn) for each in answers.values()]
+        there += [target in truth.masks for target in answers]
+    return np.array(scores), np.array(there)
+
+
 def main(
     weights: Annotated[Path, typer.Option(help="Folder of the weights; its config.json is changed.")],
     data: Annotated[Path, typer.Option(help="Folder of training.data.cases.")],
     limit: Annotated[int, typer.Option(help="Scenes to ask about.")] = 300,
+    like: Annotated[Path | None, typer.Option(help="Calibrated weights: as many questions as they do are to be called present.")] = None,
     threads: int = 1,
 ) -> None:
     """Calibrate weights."""
     assistant = Assistant.load(weights, threads=threads)
-    scores: list[tuple[float, float]] = []
-    there: list[bool] = []
-    for truth in track(scenes(data, "held_out_scenes", limit), description="asking"):
-        answers = assistant.evidence(truth.image, truth.kind, SIDED)
-        scores += [(each.said, each.drawn) for each in answers.values()]
-        there += [target in truth.masks for target in answers]
+    asked = list(scenes(data, "held_out_scenes", limit))
+    scores, there = ask(assistant, asked)
     print(f"{len(there)} questions, {sum(there)} of them to be answered with yes")
-    both = fit(np.array(scores), np.array(there))
+    both = fit(scores, there)
     for name, each in (("as said", PresenceConfig()), ("scaled", both)):
         sure = [each.probability(*score) for score in scores]
-        print(f"{name}: expected calibration error {expected_calibration_error(sure, there):.3f}")
+        print(f"{name}: expected calibration error {expected_calibration_error(sure, there.tolist()):.3f}")
+    if like:
+        other = Assistant.load(like, threads=threads)
+        presence = other.config.presence
+        if presence is None:
+            raise typer.BadParameter("The weights in --like are not calibrated.")
+        called = sum(presence.probability(*score) >= presence.doubt_below for score in ask(other, asked)[0])
+        both = both.model_copy(update={"doubt_below": bound_of(np.array([both.probability(*score) for score in scores]), called)})
     config = assistant.config.model_copy(update={"presence": both})
     (weights / CONFIG).write_text(config.model_dump_json(indent=2) + "\n")
     print(both)

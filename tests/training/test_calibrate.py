@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.calibrate import best_bound, fit
+from training.calibrate import best_bound, bound_of, fit
 
 
 def test_odds_that_are_twice_too_sure_are_halved() -> None:
@@ -35,3 +35,9 @@ def test_the_bound_of_doubt_is_where_f1_is_best() -> None:
     probabilities = np.array([0.1, 0.2, 0.35, 0.4, 0.9])
     assert best_bound(probabilities, np.array([False, False, False, True, True])) == pytest.approx(0.4)
     assert best_bound(probabilities, np.array([False, False, True, False, True])) == pytest.approx(0.35)
+
+
+def test_a_bound_calls_as_many_as_other_weights_did() -> None:
+    probabilities = np.array([0.1, 0.2604, 0.7, 0.4])
+    for count in (1, 2, 3):
+        assert (probabilities >= bound_of(probabilities, count)).sum() == count
