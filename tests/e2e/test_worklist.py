@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 from playwright.sync_api import expect
+from pydicom.dataset import FileDataset
 
 from connector.ledger import Ledger
 from radiology.study import Study
@@ -14,13 +15,11 @@ pytestmark = pytest.mark.timeout(1000)  # a browser without a GPU, on a machine 
 
 
 def test_the_study_list_says_what_the_assistant_did(seat: Seat, origin: str, ledger: Ledger, file_study: Callable[..., Study]) -> None:
-    study = file_study(chest.radiographs(), patient_id="LIST-1")
-    file_study(chest.radiographs(), patient_id="LIST-2")
+    study, _ = (file_study(described(words)) for words in ("Waits", "Never sent"))
     job = ledger.arriving(study.study_uid, "CR CHEST, 2 images", "Coming.")
-    ledger.queue(job.job_id, "digest", "Quiet.")
     seat.page.goto(origin, wait_until="commit")
-    row, other = (seat.page.get_by_role("row").filter(has_text=patient) for patient in ("LIST-1", "LIST-2"))
-    expect(row).to_contain_text("Queued")
+    row, other = (seat.page.get_by_role("row").filter(has_text=words) for words in ("Waits", "Never sent"))
+    expect(row).to_contain_text("Arriving")
     assert other.locator(".sightline-state").inner_text() == "", "it was never read, and that is no result"
     seat.picture("study-list")
     ledger.refuse(job.job_id, "Not a chest.")
@@ -42,3 +41,11 @@ def test_the_newest_prior_stands_beside(seat: Seat, file_study: Callable[..., St
     seat.press("Shift+P")
     seat.page.wait_for_function("window.seen.instances().length === 1")
     seat.assert_undisturbed()
+
+
+def described(words: str) -> list[FileDataset]:
+    """Radiographs of a study with this description."""
+    images = chest.radiographs()
+    for image in images:
+        image.StudyDescription = words
+    return images
