@@ -60,7 +60,7 @@ def test_the_readmes_tree_names_every_source_file() -> None:
     sources = {
         path
         for path in TRACKED
-        if path.endswith((".py", ".ts", ".tsx")) and not path.startswith("tests/") and ".test." not in path and not path.endswith("__init__.py")
+        if path.endswith((".py", ".ts", ".tsx")) and not path.startswith("tests/") and not re.search(r"\.test\.|__init__\.py$", path)
     }
     scripts = {path for path in TRACKED if path.startswith("scripts/")}
     assert not (sources | scripts) - named, "missing in README's tree"
