@@ -76,6 +76,9 @@ class Seat:
         mouse.move(*self.point(*start))
         mouse.down()
         mouse.move(*self.point(*stop), steps=8)
+        for _ in range(3):  # a hand that hesitates before it lets go: a slow browser passes moves over
+            self.page.wait_for_timeout(300)
+            mouse.move(*self.point(*stop), steps=2)
         mouse.up()
 
     def await_boxes(self, labels: Sequence[str]) -> None:
