@@ -118,6 +118,8 @@ export interface ImagePlane {
 export interface Mark {
   trackingUid: string;
   documentUid: string;
+  /** A radiologist put it there, and not the model. */
+  isAdded?: boolean;
 }
 
 export interface BoxAnnotation {

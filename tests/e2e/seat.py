@@ -76,9 +76,6 @@ class Seat:
         mouse.move(*self.point(*start))
         mouse.down()
         mouse.move(*self.point(*stop), steps=8)
-        for _ in range(3):  # a hand that hesitates before it lets go: a slow browser passes moves over
-            self.page.wait_for_timeout(300)
-            mouse.move(*self.point(*stop), steps=2)
         mouse.up()
 
     def await_boxes(self, labels: Sequence[str]) -> None:
@@ -108,6 +105,11 @@ class Seat:
         """The image in the active viewport."""
         uid: str | None = self.seen("instance")
         return uid
+
+    @property
+    def captions(self) -> str:
+        """What is written on the images."""
+        return " ".join(self.page.locator("svg.svg-layer text").all_text_contents())
 
     def point(self, row: float, column: float) -> tuple[float, float]:
         """Where on the page a pixel of the image is drawn: x, y."""

@@ -128,6 +128,7 @@ def test_what_is_drawn_is_what_is_stored(seat: Seat, ct: Study, stored: Callable
     (region,) = added.regions
     assert np.ravel((region.box.start, region.box.stop)) == pytest.approx([15, 30, 62, 16, 44, 70], abs=1)
     seat.await_boxes([NODULE_SENTENCE, FLUID_SENTENCE, "A second nodule in the left lung."])
+    assert "Added:" in seat.captions
     seat.picture("ct-drawn")
     seat.assert_undisturbed()
 

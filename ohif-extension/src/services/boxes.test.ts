@@ -66,6 +66,7 @@ test('our boxes carry their sentence, and those of a reader their statistics', (
   const said = lines({ sightline: { trackingUid: '2.25.7', documentUid: '1.9' }, label: 'A small pleural effusion on the left, blunting the angle.', handles });
   expect(said.join(' ')).toBe('AI: A small pleural effusion on the left, blunting the angle.');
   expect(said.length > 1 && said.every(line => line.length <= 34)).toBe(true);
+  expect(lines({ sightline: { trackingUid: '2.25.7', documentUid: '1.9', isAdded: true }, label: 'A rib fracture.', handles })).toEqual(['Added: A rib fracture.']);
   expect(lines({ label: 'mine', handles })).toEqual(['Area: 5 mm2']);
 });
 

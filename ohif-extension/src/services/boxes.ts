@@ -5,6 +5,7 @@
 
 import type { BoxAnnotation, DisplaySet, Host, Hydration, ImagePlane, Point, TextLines } from '../ohif';
 import type { Images, Spot } from './images';
+import type { Report } from './reports';
 import { isOurs, isStructure } from './results';
 import { boxOf } from './slices';
 
@@ -50,12 +51,29 @@ function dot(left: readonly number[], right: readonly number[]): number {
 export class Boxes {
   private isVisible = true;
   private lit: string | null = null;
+  /** Colours of places, as the panel has them. */
+  private readonly colours = new Map<string, string>();
+  /** Places that a radiologist added. */
+  private readonly added = new Set<string>();
 
   constructor(
     private readonly host: Host,
     private readonly images: Images,
     private readonly colourOf: (trackingUid: string) => string | null
   ) {}
+
+  /** What the report in force says of its places: their colours, and whether a radiologist put them there. */
+  know({ findings }: Report): void {
+    for (const { places, colour, decided } of findings) {
+      for (const { tracking_uid } of places) {
+        this.colours.set(tracking_uid, colour);
+        if (decided?.judgement === 'added') {
+          this.added.add(tracking_uid);
+        }
+      }
+    }
+    this.paint();
+  }
 
   /** Draw a report once every image that a box is on is known to OHIF; returns whether it is drawn. */
   async draw(report: DisplaySet): Promise<boolean> {
@@ -119,7 +137,8 @@ export class Boxes {
     for (const [uid, { data }] of this.drawn()) {
       const { trackingUid } = data.sightline!;
       const isLit = trackingUid === this.lit;
-      const colour = this.colourOf(trackingUid) ?? USUAL_COLOUR;
+      const colour = this.colourOf(trackingUid) ?? this.colours.get(trackingUid) ?? USUAL_COLOUR;
+      data.sightline!.isAdded = this.added.has(trackingUid);
       config.style.setAnnotationStyles(uid, styles(colour, isLit));
       if (selection.getAnnotationsSelected().includes(uid) !== isLit) {
         selection.setAnnotationSelected(uid, isLit, isLit);
@@ -172,7 +191,8 @@ export function caption(usual: TextLines, isSelected: (data: BoxAnnotation['data
     if (!data.sightline) {
       return usual(data, ...rest);
     }
-    return isStructure(data) && !isSelected(data) ? [] : wrap(`AI: ${data.label ?? ''}`);
+    const words = data.sightline.isAdded ? `Added: ${data.label ?? ''}` : `AI: ${data.label ?? ''}`;
+    return isStructure(data) && !isSelected(data) ? [] : wrap(words);
   };
 }
 

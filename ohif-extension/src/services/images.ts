@@ -108,6 +108,7 @@ export class Images {
     }
     const world = worldAt(middle.row, middle.column, this.planeOf(slice.imageId));
     await Promise.all(canvases.map(canvas => toSlice(canvas, slice.imageId, world)));
+    canvases.forEach(canvas => intoSight(canvas, world));
   }
 
   private async switchTo(displaySetUid: string): Promise<void> {
@@ -169,7 +170,7 @@ export class Images {
   }
 }
 
-/** Scroll a stack to an image, or cut a volume through a point; where the point lies outside the canvas, pan to it. */
+/** Scroll a stack to an image, or cut a volume through a point. */
 export async function toSlice(canvas: Canvas, imageId: string, world: Point): Promise<void> {
   const index = canvas.setImageIdIndex ? canvas.getImageIds().indexOf(imageId) : -1;
   if (index >= 0) {
@@ -177,6 +178,11 @@ export async function toSlice(canvas: Canvas, imageId: string, world: Point): Pr
   } else {
     canvas.jumpToWorld?.(world);
   }
+  canvas.render();
+}
+
+/** Where a reader has zoomed in and a point lies outside the canvas, pan to it. */
+function intoSight(canvas: Canvas, world: Point): void {
   const [x, y] = canvas.worldToCanvas(world);
   const { clientWidth, clientHeight } = canvas.element;
   if (x < 0 || y < 0 || x > clientWidth || y > clientHeight) {
@@ -185,6 +191,6 @@ export async function toSlice(canvas: Canvas, imageId: string, world: Point): Pr
     const depth = offset.reduce((sum, value, axis) => sum + value * viewPlaneNormal[axis]!, 0);
     const move = (point: Point) => point.map((value, axis) => value + offset[axis]! - depth * viewPlaneNormal[axis]!) as Point;
     canvas.setCamera({ focalPoint: move(focalPoint), position: move(position) });
+    canvas.render();
   }
-  canvas.render();
 }

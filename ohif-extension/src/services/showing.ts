@@ -6,6 +6,7 @@
 import { PANEL_ID } from '../id';
 import type { DisplaySet, Host, Subscription, Viewport } from '../ohif';
 import { middleOf, type Boxes } from './boxes';
+import { Hand } from './hand';
 import { toSlice, type Images } from './images';
 import type { Masks } from './masks';
 import { askForReport, type Answer } from './reports';
@@ -19,6 +20,7 @@ export class Showing {
   private readonly drawn = new Set<string>();
   private readonly opened = new Set<string>();
   private readonly asked = new Map<string, Promise<Answer>>();
+  private readonly hand = new Hand();
   private hasComplained = false;
   private working: Promise<void> = Promise.resolve();
 
@@ -30,6 +32,7 @@ export class Showing {
   ) {
     const { displaySetService, cornerstoneViewportService } = this.services;
     const look = () => void this.look();
+    this.hand.start();
     this.subscriptions = [
       displaySetService.subscribe(displaySetService.EVENTS.DISPLAY_SETS_ADDED, look),
       cornerstoneViewportService.subscribe(cornerstoneViewportService.EVENTS.VIEWPORT_DATA_CHANGED, look),
@@ -38,6 +41,7 @@ export class Showing {
 
   stop(): void {
     this.subscriptions.forEach(subscription => subscription.unsubscribe());
+    this.hand.stop();
   }
 
   /** Another version of a study's report may be in force: get what the archive has now, and draw that. */
@@ -70,6 +74,7 @@ export class Showing {
       this.openPanel();
     }
     const results = await this.inForce(newestResults(this.services.displaySetService.getActiveDisplaySets()));
+    await this.hand.free();
     this.takeAway(results);
     for (const { viewport, image } of this.shown()) {
       const result = results.find(each => each.report.StudyInstanceUID === image.StudyInstanceUID);
@@ -100,6 +105,7 @@ export class Showing {
         return this.asked.get(uid)!;
       })
     );
+    answers.forEach(answer => answer.kind === 'known' && answer.study.report && this.boxes.know(answer.study.report));
     return results.filter((result, index) => {
       const answer = answers[index]!;
       return answer.kind !== 'known' || answer.study.report?.document_uid === result.report.instance?.SOPInstanceUID;

@@ -85,7 +85,6 @@ export class Viewer implements Places {
   }
 
   async refresh(studyUid: string): Promise<void> {
-    this.editing.clear();
     await this.tell(async () => this.showing?.refresh(studyUid));
     this.light(this.selected);
   }
