@@ -53,12 +53,16 @@ export class Masks {
     }
     const { layers, colours } = await this.loaded.get(uid)!;
     for (const { segmentationId, segments } of layers) {
-      if (this.service.getSegmentationRepresentations(viewportId, { segmentationId }).length === 0) {
+      const isLaid = () => this.service.getSegmentationRepresentations(viewportId, { segmentationId }).length > 0;
+      if (!isLaid()) {
         const config = { colorLUTOrIndex: colours };
         await this.service.addSegmentationRepresentation(viewportId, { segmentationId, type: 'Labelmap', config });
       }
-      // OHIF lays them itself when it makes its viewports anew, in the colours that it was told last.
-      segments.forEach(segment => this.service.setSegmentColor(viewportId, segmentationId, segment, colours[segment]!));
+      // OHIF lays them itself when it makes its viewports anew, in the colours that it was told last. A viewport that a new
+      // layout has taken away meanwhile has nothing to colour.
+      if (isLaid()) {
+        segments.forEach(segment => this.service.setSegmentColor(viewportId, segmentationId, segment, colours[segment]!));
+      }
     }
     this.paint();
     void this.appear(layers, viewportId);
