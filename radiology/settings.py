@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
 class Section(BaseModel):
     """A frozen group of settings; an unknown name is an error."""
 
@@ -97,6 +100,20 @@ class ApiSettings(Section):
     extension_folder: Path | None = Field(None, description="Folder with the built OHIF extension.")
 
 
+class AccessSettings(Section):
+    """Who may use the HTTP API and the viewer."""
+
+    issuer: str = Field("", description="OpenID Connect issuer, for Keycloak `https://HOST/realms/NAME`; empty asks nobody who they are.")
+    client_id: str = Field("sightline", description="Our name at the issuer; the audience of the tokens that programs bring.")
+    client_secret: SecretStr = Field(SecretStr(""), description="Our secret at the issuer; empty for a public client.")
+    roles_claim: str = Field("realm_access.roles", description="Claim with somebody's roles; a dot goes one object deeper.")
+    session_secret: SecretStr = Field(SecretStr(""), description="Signs the cookies; empty makes one, and a restart signs everybody out.")
+    session_hours: float = Field(8.0, description="How long somebody stays signed in.")
+    open_to_network: bool = Field(
+        False, description="Whether the API may listen beyond its own machine although no issuer is set: something before it asks."
+    )
+
+
 Encoders = Literal["torch", "openvino"]
 
 
@@ -133,6 +150,7 @@ class Settings(BaseSettings):
     ledger: LedgerSettings = LedgerSettings()
     queue: QueueSettings = QueueSettings()
     api: ApiSettings = ApiSettings()
+    access: AccessSettings = AccessSettings()
     engine: EngineSettings = EngineSettings()
     results: ResultSettings = ResultSettings()
 
@@ -143,6 +161,15 @@ class Settings(BaseSettings):
         for variable in map(str.upper, os.environ):
             if variable.startswith("SIGHTLINE_") and variable.split("__")[0] not in known:
                 raise ValueError(f"{variable} is not a setting; docs/settings.md lists them all.")
+        return self
+
+    @model_validator(mode="after")
+    def _closed_by_default(self) -> Self:
+        if not self.access.issuer and not self.access.open_to_network and self.api.host not in _LOOPBACK:
+            raise ValueError(
+                f"SIGHTLINE_API__HOST is {self.api.host}, and whoever reaches it could read and judge; set SIGHTLINE_ACCESS__ISSUER, "
+                "or SIGHTLINE_ACCESS__OPEN_TO_NETWORK=true where something before it asks who people are"
+            )
         return self
 
     @property

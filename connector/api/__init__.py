@@ -6,15 +6,17 @@ work is in the ledger; nothing else is kept.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.middleware.sessions import SessionMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from connector.api import decisions, health, jobs, questions, reports, states
+from connector.api import decisions, health, jobs, questions, reports, session, states
 from connector.api.problems import PROBLEM_JSON, problem
 from connector.ledger import Ledger
 from connector.pacs import Pacs
@@ -57,6 +59,17 @@ def create_app(settings: Settings) -> FastAPI:
         separate_input_output_schemas=False,
         responses={"default": {"model": Problem, "content": {PROBLEM_JSON: {}}}},
     )
+    issuer = session.Issuer(settings.access) if settings.access.issuer else None
+    if issuer is not None:
+        app.add_middleware(session.Gate, issuer=issuer, login_path=f"{prefix}/session/login")
+        app.add_middleware(
+            SessionMiddleware,
+            secret_key=settings.access.session_secret.get_secret_value() or secrets.token_urlsafe(),
+            session_cookie="sightline",
+            max_age=None,  # what is signed says how long it counts
+            same_site="lax",  # the way back from the issuer is a link from another site
+            https_only=settings.access.issuer.startswith("https:"),
+        )
     # A page of another host that resolves its name to this address must not read patients' data (DNS rebinding).
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*settings.api.hosts, settings.api.host])
     for kind in (StarletteHTTPException, RequestValidationError, SightlineError):
@@ -68,6 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
         decisions.routes(ledger, pacs, studies, settings.results),
         questions.routes(ledger, studies, queue),
         health.routes(settings, ledger, queue),
+        session.routes(settings.access, issuer),
     ):
         app.include_router(router, prefix=prefix)
     app.include_router(archive_window(settings.pacs))

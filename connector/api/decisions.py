@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 
 from connector.api.reports import tell
+from connector.api.session import in_name_of
 from connector.ledger import Ledger
 from connector.pacs import Pacs
 from connector.recent import RecentStudies
@@ -22,11 +23,13 @@ def routes(ledger: Ledger, pacs: Pacs, studies: RecentStudies, wanted: ResultSet
     router = APIRouter(prefix="/studies", tags=["decisions"], responses={409: {"model": Conflict}})
 
     @router.post("/{study_uid}/decisions", summary="Accept, correct, reject, add, undo, sign: the next version of the report")
-    def post_decision(study_uid: StudyUid, decision: DecisionIn) -> StudyReport:
-        return tell(study_uid, *desk.decide(study_uid, decision), ledger)
+    def post_decision(study_uid: StudyUid, decision: DecisionIn, request: Request) -> StudyReport:
+        mine = decision.model_copy(update={"person": in_name_of(request, decision.person)})
+        return tell(study_uid, *desk.decide(study_uid, mine), ledger)
 
     @router.post("/{study_uid}/rejection", summary="Take the whole report back")
-    def post_rejection(study_uid: StudyUid, rejection: RejectionIn) -> StudyReport:
-        return tell(study_uid, *desk.decide(study_uid, rejection), ledger)
+    def post_rejection(study_uid: StudyUid, rejection: RejectionIn, request: Request) -> StudyReport:
+        mine = rejection.model_copy(update={"person": in_name_of(request, rejection.person)})
+        return tell(study_uid, *desk.decide(study_uid, mine), ledger)
 
     return router

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import structlog
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Request
 
+from connector.api.session import in_name_of
 from connector.ledger import Ledger
 from connector.queue import Queue
 from connector.recent import RecentStudies
@@ -31,12 +32,12 @@ def routes(ledger: Ledger, studies: RecentStudies, queue: Queue) -> APIRouter:
     router = APIRouter(prefix="/studies/{study_uid}/questions", tags=["questions"])
 
     @router.post("", status_code=202, summary="Ask; the answer comes as an event, or is fetched")
-    def post_question(study_uid: StudyUid, asked: QuestionIn) -> Question:
+    def post_question(study_uid: StudyUid, asked: QuestionIn, request: Request) -> Question:
         if asked.follows is not None:
             before = ledger.questions.question(asked.follows)
             if before is None or before.study_uid != study_uid or before.answer is None:
                 raise HTTPException(422, f"Question {asked.follows} has no answer on this study that could be refined; ask anew.")
-        entered = ledger.questions.ask(study_uid, asked.prompt, asked.person.observer)
+        entered = ledger.questions.ask(study_uid, asked.prompt, in_name_of(request, asked.person).observer)
         try:
             queue.send(entered.question_id, ANSWER_QUESTION)
         except QueueError as error:  # the watcher's sweep sends it
