@@ -229,6 +229,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who is signed in, and what they may do */
+        get: operations["get_session_api_v1_session_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -965,6 +982,32 @@ export interface components {
             version?: number | null;
         };
         /**
+         * Right
+         * @description What can be done here.
+         * @enum {string}
+         */
+        Right: "see studies" | "judge reports and ask questions" | "see the work";
+        /**
+         * Session
+         * @description Who is signed in.
+         */
+        Session: {
+            /**
+             * Is Asked
+             * @description Whether people have to sign in here at all.
+             */
+            is_asked: boolean;
+            /** Login */
+            login: string;
+            /**
+             * Name
+             * @description As DICOM writes names: `Family^Given`; verdicts are given in it.
+             */
+            name: string;
+            /** Rights */
+            rights: components["schemas"]["Right"][];
+        };
+        /**
          * Side
          * @description The patient's side (CID 244 Laterality).
          * @enum {string}
@@ -1630,6 +1673,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_session_api_v1_session_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
                 };
             };
             /** @description Default Response */
