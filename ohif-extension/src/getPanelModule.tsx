@@ -5,24 +5,28 @@ import { createRoot, type Root } from 'react-dom/client';
 import { element } from './element';
 import { PANEL_NAME } from './id';
 import type { Host } from './ohif';
-import { FindingsPanel } from './panels/FindingsPanel';
+import { FindingsPanel, type SeatOf } from './panels/FindingsPanel';
 import type { Keys } from './services/keys';
-import type { Places } from './services/places';
 
-export function getPanelModule(host: Host, places: Places, keys: Keys) {
+export function getPanelModule(host: Host, seatOf: SeatOf, keys: Keys) {
   const roots = new Map<HTMLElement, Root>();
 
   function mount(place: HTMLElement | null): void {
-    for (const [old, root] of roots) {
-      if (!old.isConnected) {
-        roots.delete(old);
-        root.unmount();
-      }
-    }
+    queueMicrotask(sweep); // OHIF's React says that an element goes before it is gone
     if (place && !roots.has(place)) {
       const root = createRoot(place);
       roots.set(place, root);
-      root.render(<FindingsPanel host={host} places={places} keys={keys} />);
+      root.render(<FindingsPanel host={host} seatOf={seatOf} keys={keys} />);
+    }
+  }
+
+  /** What is behind another tab hears no keys. */
+  function sweep(): void {
+    for (const [place, root] of roots) {
+      if (!place.isConnected) {
+        roots.delete(place);
+        root.unmount();
+      }
     }
   }
 

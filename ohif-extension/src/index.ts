@@ -3,14 +3,16 @@
 import { getCommandsModule } from './getCommandsModule';
 import { getPanelModule } from './getPanelModule';
 import { EXTENSION_ID } from './id';
-import type { Host } from './ohif';
+import type { Host, Registration } from './ohif';
 import { prepareBoxes } from './services/boxes';
 import { Keys, withOurs } from './services/keys';
+import { Seat } from './services/seat';
 import { Viewer } from './services/viewer';
 import { Worklist } from './services/worklist';
 
 const keys = new Keys();
 const worklist = new Worklist();
+const seats = new Map<string, Seat>();
 let viewer: Viewer | undefined;
 
 /** One for the life of the page, as OHIF's services are. */
@@ -19,9 +21,23 @@ function viewerOf(host: Host): Viewer {
   return viewer;
 }
 
+function seatOf(host: Host, studyUid: string): Seat {
+  const seat = seats.get(studyUid) ?? new Seat(studyUid, viewerOf(host));
+  seats.set(studyUid, seat);
+  return seat;
+}
+
 export default {
   id: EXTENSION_ID,
-  getPanelModule: (host: Host) => getPanelModule(host, viewerOf(host), keys),
+
+  /** OHIF would ask, for every series with a box of ours, whether to track it as a measurement of the reader's. */
+  preRegistration({ appConfig }: Registration): void {
+    if (typeof window.config === 'object' && !window.config.measurementTrackingMode) {
+      appConfig.measurementTrackingMode = 'simplified';
+    }
+  },
+
+  getPanelModule: (host: Host) => getPanelModule(host, studyUid => seatOf(host, studyUid), keys),
   getCommandsModule: () => getCommandsModule(keys),
   getCustomizationModule: () => [
     {
@@ -38,5 +54,6 @@ export default {
 
   onModeExit(): void {
     viewer?.stop();
+    seats.clear();
   },
 };

@@ -234,8 +234,19 @@ export interface Host {
   extensionManager: { getActiveDataSource(): DataSource[] };
 }
 
+interface Configuration {
+  measurementTrackingMode?: 'standard' | 'simplified' | 'none';
+}
+
+/** What OHIF hands to an extension before it registers it: its configuration, with what it puts where the site says nothing. */
+export interface Registration {
+  appConfig: Configuration;
+}
+
 declare global {
   interface Window {
+    /** What the site says. */
+    config?: Configuration | (() => Promise<Configuration>);
     /** OHIF puts its rendering library and its tools here. */
     cornerstone: {
       metaData: {

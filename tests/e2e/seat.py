@@ -39,9 +39,9 @@ class Seat:
         if message.type == "error":
             self.errors.append(f"{message.text} ({message.location['url']})")
 
-    def open(self, study_uid: str) -> None:
-        """Open a study and wait until its image is drawn and the panel has an answer."""
-        self.page.goto(f"{self._origin}/viewer?StudyInstanceUIDs={study_uid}", wait_until="commit")
+    def open(self, study_uid: str, mode: str = "viewer") -> None:
+        """Open a study in one of OHIF's modes and wait until its image is drawn and the panel has an answer."""
+        self.page.goto(f"{self._origin}/{mode}?StudyInstanceUIDs={study_uid}", wait_until="commit")
         self.panel.wait_for()
         self.page.wait_for_function("window.seen.isDrawn()")
         self.panel.get_by_text("Asking for").wait_for(state="detached")
@@ -69,6 +69,12 @@ class Seat:
         form.get_by_label("Given name").fill(given)
         form.get_by_label("Organization").fill(organization)
         form.get_by_role("button", name="Go on").click()
+
+    def look_at_measurements_and_back(self) -> None:
+        """Take another tab on the viewer's right side, where our panel is not, and ours again."""
+        for tab in ("trackedMeasurements", "findings"):
+            self.page.locator(f"[data-cy='{tab}-btn']").click()
+            self.panel.wait_for(state="visible" if tab == "findings" else "detached")
 
     def drag(self, start: tuple[float, float], stop: tuple[float, float]) -> None:
         """Drag the mouse from one (row, column) of the image to another."""

@@ -108,6 +108,9 @@ def test_what_is_drawn_is_what_is_stored(seat: Seat, ct: Study, stored: Callable
     seat.assert_accessible()
     form.get_by_role("button", name="Eraser: Place 1").click()
     seat.drag((38, 36), (51, 36))
+    form.get_by_label("Sentence").fill("A smaller nodule in the right lung.")
+    seat.look_at_measurements_and_back()
+    expect(form.get_by_label("Sentence")).to_have_value("A smaller nodule in the right lung.")
     form.get_by_role("button", name="Save").click()
     after = stored(ct, 2).report.findings[0].regions[0]
     assert before.mask is not None
@@ -117,6 +120,10 @@ def test_what_is_drawn_is_what_is_stored(seat: Seat, ct: Study, stored: Callable
     seat.press("n")
     form = seat.panel.get_by_role("form", name="Add a finding")
     form.get_by_label("Sentence").fill("A second nodule in the left lung.")
+    seat.open(ct.study_uid)
+    expect(form.get_by_label("Sentence")).to_have_value("A second nodule in the left lung.")
+    seat.await_boxes(["A smaller nodule in the right lung.", FLUID_SENTENCE])
+    seat.await_segments(["Right nodule", "Left pleural effusion"])
     form.get_by_label("Name").fill("nodule")
     form.get_by_label("Side").select_option("left")
     form.get_by_role("button", name="Box").click()
@@ -127,7 +134,7 @@ def test_what_is_drawn_is_what_is_stored(seat: Seat, ct: Study, stored: Callable
     assert added.judged.judgement is Judgement.ADDED
     (region,) = added.regions
     assert np.ravel((region.box.start, region.box.stop)) == pytest.approx([15, 30, 62, 16, 44, 70], abs=1)
-    seat.await_boxes([NODULE_SENTENCE, FLUID_SENTENCE, "A second nodule in the left lung."])
+    seat.await_boxes(["A smaller nodule in the right lung.", FLUID_SENTENCE, "A second nodule in the left lung."])
     assert "Added:" in seat.captions
     seat.picture("ct-drawn")
     seat.assert_undisturbed()

@@ -1,5 +1,6 @@
 """A reader opens a study in the unmodified OHIF, and the results are on the screen. Real archive, real API, real browser."""
 
+import json
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -9,11 +10,14 @@ from playwright.sync_api import expect
 
 import dicom_sr
 from connector.pacs import Pacs
+from connector.viewer import EXTENSION_URL, configuration
+from deploy import ohif
 from radiology.judgement import Observer, Reason, Rejection
 from radiology.study import Study
 from radiology.verdict import Accept, Decision, Reject
 from tests.e2e import chest
 from tests.e2e.seat import NODULE, Seat
+from tests.e2e.stack import ROOT
 
 pytestmark = pytest.mark.timeout(1000)  # a browser without a GPU, on a machine that may be busy
 
@@ -114,4 +118,27 @@ def test_what_is_rejected_is_gone_from_the_viewer(seat: Seat, pacs: Pacs, file_s
     expect(seat.panel).to_contain_text("took it back")
     seat.await_boxes([])
     seat.await_segments([])
+    seat.assert_undisturbed()
+
+
+@pytest.mark.parametrize("mode", ["viewer", pytest.param("basic", marks=pytest.mark.slow)])
+def test_one_line_in_ohifs_own_configuration_shows_the_results(seat: Seat, file_study: Callable[..., Study], mode: str) -> None:
+    study = file_study(chest.ct_study(), chest.ct_report)
+    own = (ohif.install(ROOT / ohif.CACHE_FOLDER) / "app-config.js").read_text()
+    archive = json.dumps(configuration()["dataSources"])
+    ours = f"window.config.extensions = ['{EXTENSION_URL}'];"
+    script = f"{own}\nwindow.config.dataSources = {archive};\nwindow.config.defaultDataSourceName = 'archive';\n{ours}"
+    seat.page.route("**/app-config.js", lambda route: route.fulfill(body=script, content_type="text/javascript"))
+    seat.open(study.study_uid, mode)
+    seat.await_boxes([NODULE_SENTENCE, FLUID_SENTENCE])
+    seat.await_segments(["Right nodule", "Left pleural effusion"])
+    seat.await_instance(study.series[0].frames[15].uid)
+    if mode == "viewer":
+        seat.page.get_by_role("button", name="Skip all").click()  # OHIF's tour
+    seat.page.get_by_role("button", name="Confirm and hide").click()  # OHIF says that it is no medical product
+    expect(seat.sentence(NODULE_SENTENCE)).to_be_visible()
+    picture = seat.picture(f"plain-{mode}")
+    assert seat.page.get_by_text("Track measurements for this series?").count() == 0, "the boxes are not the reader's"
+    assert picture.filled(NODULE) == pytest.approx([39, 25, 50, 36], abs=2)
+    assert np.ravel(seat.seen("rectangles")) == pytest.approx([39, 25, 50, 36], abs=2)
     seat.assert_undisturbed()

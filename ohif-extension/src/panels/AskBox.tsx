@@ -6,6 +6,7 @@ import { regionsOf, type Prompt } from '../services/asking';
 import type { Question } from '../services/events';
 import type { Seat } from '../services/seat';
 import { useStore } from '../services/store';
+import { useTyped } from './useTyped';
 
 const POINTERS = [
   { kind: 'point', label: 'Point' },
@@ -18,7 +19,7 @@ export function AskBox({ seat, input }: { seat: Seat; input: RefObject<HTMLInput
   const { questions, shown, prompt, picking, why } = useStore(asking);
   const { draft, current: lit } = useStore(seat);
   const place = seat.report?.findings.find(each => each.number === lit)?.places[0];
-  const [words, setWords] = useState('');
+  const [words, setWords] = useTyped(seat, 'question', () => '');
   const [throughSlices, setThroughSlices] = useState(true);
   const current = questions.find(each => each.question_id === shown);
   const isBusy = current !== undefined && ['queued', 'running'].includes(current.state);

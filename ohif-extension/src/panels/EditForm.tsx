@@ -2,11 +2,13 @@
 
 import { useEffect, useState, type FormEvent, type KeyboardEvent } from 'react';
 
-import type { DrawingTool, PlaceIn } from '../services/places';
+import type { PlaceIn } from '../services/places';
 import type { Place, Statement } from '../services/reports';
-import type { Draft, Seat } from '../services/seat';
-import { PlaceFields, type Redrawn } from './PlaceFields';
+import type { Draft, Redrawn, Seat } from '../services/seat';
+import { useStore } from '../services/store';
+import { PlaceFields } from './PlaceFields';
 import { useFocus } from './useFocus';
+import { useTyped } from './useTyped';
 
 interface Props {
   title: string;
@@ -19,29 +21,19 @@ interface Props {
 }
 
 export function EditForm({ title, start, places, seat, onSave }: Props) {
-  const [draft, setDraft] = useState<Draft>(() => ({
+  const [draft, setDraft] = useTyped(seat, 'draft', () => ({
     sentence: start?.sentence ?? '',
     name: start?.name ?? '',
     presence: start?.presence ?? 'present',
     side: start?.side ?? null,
     places: places.length > 0 ? places.map(({ tracking_uid }) => ({ tracking_uid })) : ((start as Draft | null)?.places ?? []),
   }));
-  const [redrawn, setRedrawn] = useState<Redrawn>({ uids: new Set(), isNew: false });
+  const { redrawn } = useStore(seat);
   const [why, setWhy] = useState('');
   const sentence = useFocus<HTMLTextAreaElement>();
-  useEffect(
-    () => () => {
-      void seat.places.draw(null, null);
-      seat.places.clearDrawn();
-    },
-    [seat]
-  );
+  useEffect(() => () => void seat.places.draw(null, null), [seat]); // a tool is in the hand only while the form is in sight
 
-  const change = (part: Partial<Draft>) => setDraft(before => ({ ...before, ...part }));
-  const draw = (tool: DrawingTool, place: Place | null) => {
-    setRedrawn(place ? { ...redrawn, uids: new Set([...redrawn.uids, place.tracking_uid]) } : { ...redrawn, isNew: true });
-    void seat.places.draw(tool, place);
-  };
+  const change = (part: Partial<Draft>) => setDraft({ ...draft, ...part });
   const save = async (event: FormEvent | KeyboardEvent) => {
     event.preventDefault();
     if (!draft.sentence.trim()) {
@@ -108,7 +100,7 @@ export function EditForm({ title, start, places, seat, onSave }: Props) {
           </select>
         </label>
       </div>
-      <PlaceFields places={draft.places} known={places} redrawn={redrawn} onDraw={draw} onChange={changed => change({ places: changed })} />
+      <PlaceFields places={draft.places} known={places} redrawn={redrawn} onDraw={(tool, place) => seat.redraw(tool, place)} onChange={changed => change({ places: changed })} />
       {why && (
         <p className="sightline-flag" role="alert">
           {why}

@@ -1,7 +1,7 @@
 /** @vitest-environment jsdom */
 /** Verdicts: given with a key or two, stored one upon the other, undone, signed, and never lost. */
 
-import { cleanup, screen, waitFor, within } from '@testing-library/react';
+import { screen, waitFor, within } from '@testing-library/react';
 import userEvent from '@testing-library/user-event';
 import { expect, test } from 'vitest';
 
@@ -48,7 +48,7 @@ test('after a reload a verdict of before can be undone: the history says what st
   await bench.open();
   bench.press('sightlineNext', 'sightlineAccept', 'sightlineNext', 'sightlineAccept');
   await marked('accepted', 2);
-  cleanup();
+  bench.reload();
   await bench.open();
   bench.press('sightlineNext', 'sightlineUndo');
   await waitFor(() => expect(bench.verdicts.at(-1)).toEqual({ verdict: 'restore', number: 4, version: 1 }));
@@ -153,7 +153,7 @@ test('a verdict is not lost with the network: it waits in sight and is sent agai
   await screen.findByText(/Nothing is lost/);
   await screen.findByText(/cannot be reached; what is shown may be old/);
   expect(screen.getByText('Not stored')).toBeDefined();
-  cleanup(); // the page is reloaded
+  bench.reload();
   await bench.api.start();
   await bench.open();
   await screen.findByText(/The page was loaded anew before this was stored/);

@@ -4,8 +4,7 @@ import { useEffect, useRef, useState, type KeyboardEvent } from 'react';
 
 import type { Host } from '../ohif';
 import type { Keys } from '../services/keys';
-import type { Places } from '../services/places';
-import { Seat } from '../services/seat';
+import type { Seat } from '../services/seat';
 import { useStore } from '../services/store';
 import { AskBox } from './AskBox';
 import { History } from './History';
@@ -19,7 +18,7 @@ import { StatusView } from './StatusView';
 import { STYLE } from './style';
 import { Tools } from './Tools';
 
-export function FindingsPanel({ host, places, keys }: { host: Host; places: Places; keys: Keys }) {
+export function FindingsPanel({ host, seatOf, keys }: { host: Host; seatOf: SeatOf; keys: Keys }) {
   const { active, seen } = useSeenStudies(host);
   return (
     <section className="sightline" aria-label="AI findings">
@@ -28,10 +27,9 @@ export function FindingsPanel({ host, places, keys }: { host: Host; places: Plac
       {[...seen].map(([studyUid, date]) => (
         <StudyPanel
           key={studyUid}
-          studyUid={studyUid}
+          seat={seatOf(studyUid)}
           title={seen.size > 1 ? `Study of ${date || 'unknown date'}` : ''}
           isActive={studyUid === active}
-          places={places}
           keys={keys}
         />
       ))}
@@ -39,19 +37,20 @@ export function FindingsPanel({ host, places, keys }: { host: Host; places: Plac
   );
 }
 
+/** The seat before a study: one, however often OHIF takes the panel away and shows it again. */
+export type SeatOf = (studyUid: string) => Seat;
+
 interface Props {
-  studyUid: string;
+  seat: Seat;
   /** Tells the study from others that are open beside it. */
   title?: string;
   /** Another study is in the active viewport: nothing is shown, and nothing that was typed is lost. */
   isActive?: boolean;
-  places: Places;
   keys: Keys;
 }
 
 /** What the panel shows of one study. */
-export function StudyPanel({ studyUid, title = '', isActive = true, places, keys }: Props) {
-  const [seat] = useState(() => new Seat(studyUid, places));
+export function StudyPanel({ seat, title = '', isActive = true, keys }: Props) {
   const { form } = useStore(seat);
   const { answer } = useStore(seat.reading);
   const question = useRef<HTMLInputElement>(null);

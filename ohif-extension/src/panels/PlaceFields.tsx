@@ -3,13 +3,7 @@
 import { inWords } from '../services/findings';
 import type { DrawingTool, PlaceIn } from '../services/places';
 import type { Place } from '../services/reports';
-
-/** What is taken from the images when the form is saved. */
-export interface Redrawn {
-  /** Tracking UIDs of the places that a tool was taken up for. */
-  uids: ReadonlySet<string>;
-  isNew: boolean;
-}
+import type { Redrawn } from '../services/seat';
 
 interface Props {
   places: readonly PlaceIn[];

@@ -1,6 +1,6 @@
 /** How much is decided, and the signature when all is; or the whole report taken back. */
 
-import { useState, type FormEvent } from 'react';
+import type { FormEvent } from 'react';
 
 import { undecided } from '../services/findings';
 import { personOf, spoken } from '../services/reader';
@@ -9,6 +9,7 @@ import type { Seat } from '../services/seat';
 import { useStore } from '../services/store';
 import { RejectMenu } from './RejectMenu';
 import { useFocus } from './useFocus';
+import { useTyped } from './useTyped';
 
 export function SignBar({ seat, report }: { seat: Seat; report: Report }) {
   const { form } = useStore(seat);
@@ -49,7 +50,7 @@ function signature({ verified_by, moment }: Report): string {
 
 function SignForm({ seat, report }: { seat: Seat; report: Report }) {
   const { reader } = useStore(seat);
-  const [impression, setImpression] = useState(report.impression);
+  const [impression, setImpression] = useTyped(seat, 'impression', () => report.impression);
   const button = useFocus<HTMLButtonElement>();
   const sign = (event: FormEvent) => {
     event.preventDefault();

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect } from 'vitest';
 
 import { Keys, type Command } from '../services/keys';
 import { storeReader } from '../services/reader';
+import { Seat } from '../services/seat';
 import type { Verdict } from '../services/verdicts';
 import { CONTRACT, Images, StandIn } from '../standin';
 import { StudyPanel } from './FindingsPanel';
@@ -18,11 +19,13 @@ class Bench {
   api!: StandIn;
   images!: Images;
   private keys!: Keys;
+  private seat: Seat | null = null;
 
   async start(): Promise<void> {
     this.api = await new StandIn().start();
     this.images = new Images();
     this.keys = new Keys();
+    this.seat = null;
     storeReader({ family: 'Curie', given: 'Marie', organization: 'Institut' });
   }
 
@@ -33,9 +36,20 @@ class Bench {
     await this.api.stop();
   }
 
-  /** Show the panel, and wait for the report where there is one. */
+  /** Load the page anew: only what the browser keeps is left. */
+  reload(): void {
+    cleanup();
+    this.seat = null;
+  }
+
+  private get taken(): Seat {
+    this.seat ??= new Seat(CONTRACT.study_uid, this.images);
+    return this.seat;
+  }
+
+  /** Show the panel, also again after `cleanup`, and wait for the report where there is one. */
   async open(): Promise<HTMLElement> {
-    const { container } = render(<StudyPanel studyUid={CONTRACT.study_uid} places={this.images} keys={this.keys} />);
+    const { container } = render(<StudyPanel seat={this.taken} keys={this.keys} />);
     if (this.api.study?.report?.impression) {
       await screen.findByText(this.api.study.report.impression);
     }
@@ -45,7 +59,7 @@ class Bench {
   /** Show the panel with another study beside; returns how to look at that one and back again. */
   async beside(isActive: boolean): Promise<{ rerender(isActive: boolean): void }> {
     const panel = (is: boolean) => (
-      <StudyPanel studyUid={CONTRACT.study_uid} title="Study of 2026-03-04" isActive={is} places={this.images} keys={this.keys} />
+      <StudyPanel seat={this.taken} title="Study of 2026-03-04" isActive={is} keys={this.keys} />
     );
     const { rerender } = render(panel(isActive));
     await screen.findByText(CONTRACT.report.impression);

@@ -7,6 +7,7 @@ import { personOf, type Reader } from './reader';
 import type { Reading } from './reading';
 import { askForHistory, type Report, type StudyReport } from './reports';
 import { Store } from './store';
+import { keep, kept } from './tab';
 import { decide, takeBack, type Reason, type Stored, type Verdict } from './verdicts';
 
 /** What is sent: verdicts, a signature, or the whole report taken back. */
@@ -54,7 +55,7 @@ export class Judging extends Store<State> {
     const queue = unsent(reading.studyUid);
     this.nextId = Math.max(0, ...queue.map(each => each.id)) + 1;
     this.set({ queue });
-    this.subscribe(() => keepUnsent(reading.studyUid, this.get().queue));
+    this.subscribe(() => keep(unsentOf(reading.studyUid), this.get().queue.length > 0 ? this.get().queue : null));
   }
 
   give(words: string, act: Act, reader: Reader, isUndo = false): Promise<void> {
@@ -195,24 +196,12 @@ function numbersOf(verdicts: readonly Verdict[], before: Report | null, after: R
 
 /** What a reload of the page would lose: it waits, held, for this tab. */
 function unsent(studyUid: string): Waiting[] {
-  try {
-    const queue = JSON.parse(sessionStorage.getItem(`sightline.unsent ${studyUid}`) ?? '[]') as Waiting[];
-    return queue.map(each => ({ ...each, held: { kind: 'away', why: 'The page was loaded anew before this was stored.' } }));
-  } catch {
-    return [];
-  }
+  const queue = kept<Waiting[]>(unsentOf(studyUid)) ?? [];
+  return queue.map(each => ({ ...each, held: { kind: 'away', why: 'The page was loaded anew before this was stored.' } }));
 }
 
-function keepUnsent(studyUid: string, queue: readonly Waiting[]): void {
-  try {
-    if (queue.length > 0) {
-      sessionStorage.setItem(`sightline.unsent ${studyUid}`, JSON.stringify(queue));
-    } else {
-      sessionStorage.removeItem(`sightline.unsent ${studyUid}`);
-    }
-  } catch {
-    // A browser that keeps nothing: the panel itself still does.
-  }
+function unsentOf(studyUid: string): string {
+  return `unsent ${studyUid}`;
 }
 
 /** Whether a verdict that is on its way is on this sentence. */

@@ -4,12 +4,13 @@ import { Asking } from './asking';
 import { GROUPS, grouped, groupOf, undecided } from './findings';
 import { Judging, type Act } from './judging';
 import type { Command } from './keys';
-import type { PlaceIn, Places } from './places';
+import type { DrawingTool, PlaceIn, Places } from './places';
 import { Playing, type Step } from './playing';
 import { storedReader, storeReader, type Reader } from './reader';
 import { Reading } from './reading';
 import type { Look, Place, Report, Statement } from './reports';
 import { Store } from './store';
+import { Typed } from './typed';
 import type { Reason } from './verdicts';
 
 export type Form = 'reject' | 'edit' | 'add' | 'sign' | 'take back' | 'reader' | 'keys' | 'history';
@@ -23,12 +24,28 @@ export interface Draft {
   places: PlaceIn[];
 }
 
+/** What is taken from the images when a form is saved. */
+export interface Redrawn {
+  /** Tracking UIDs of the places that a tool was taken up for. */
+  uids: ReadonlySet<string>;
+  isNew: boolean;
+}
+
+/** What the reader's forms hold, and which of them is open with something in it. */
+export interface Fields {
+  form: Pick<State, 'form' | 'current' | 'areStructuresShown'>;
+  draft: Draft;
+  impression: string;
+  question: string;
+}
+
 interface State {
   /** Number of the finding that is lit. */
   current: number | null;
   form: Form | null;
   /** What the form for a new finding starts with: an answer that is kept. */
   draft: Draft | null;
+  redrawn: Redrawn;
   reader: Reader | null;
   areOverlaysOn: boolean;
   areStructuresShown: boolean;
@@ -41,6 +58,7 @@ export class Seat extends Store<State> {
   readonly judging: Judging;
   readonly asking: Asking;
   readonly playing: Playing;
+  readonly typed: Typed<Fields>;
   /** Asks for the reader's attention: the panel puts the focus into the question. */
   onAsk: () => void = () => undefined;
   private pending: ((reader: Reader) => void) | null = null;
@@ -51,7 +69,19 @@ export class Seat extends Store<State> {
     studyUid: string,
     readonly places: Places
   ) {
-    super({ current: null, form: null, draft: null, reader: storedReader(), areOverlaysOn: true, areStructuresShown: false, said: '' });
+    const typed = new Typed<Fields>(`typed ${studyUid}`);
+    super({
+      current: null,
+      form: null,
+      draft: null,
+      redrawn: NOTHING,
+      reader: storedReader(),
+      areOverlaysOn: true,
+      areStructuresShown: false,
+      said: '',
+      ...typed.get('form'),
+    });
+    this.typed = typed;
     this.reading = new Reading(studyUid, {
       version: () => void places.refresh(studyUid),
       question: question => this.asking.hear(question),
@@ -70,6 +100,28 @@ export class Seat extends Store<State> {
       this.asking.stop();
       ends.forEach(end => end());
     };
+  }
+
+  /** With a form goes what was typed and drawn for it. */
+  protected override set(change: Partial<State>): void {
+    const { form: before } = this.get();
+    if (change.form === undefined || change.form === before) {
+      super.set(change);
+      return;
+    }
+    if (before === 'sign') {
+      this.typed.forget('impression');
+    }
+    if (isWritten(before)) {
+      this.typed.forget('form');
+      this.typed.forget('draft');
+      this.places.clearDrawn();
+    }
+    super.set({ ...change, redrawn: NOTHING });
+    const { form, current, areStructuresShown } = this.get();
+    if (isWritten(form)) {
+      this.typed.keep('form', { form, current, areStructuresShown });
+    }
   }
 
   get report(): Report | null {
@@ -149,6 +201,13 @@ export class Seat extends Store<State> {
   /** Open the form for a new finding; `draft` is what it starts with. */
   draftFinding(draft: Draft | null): void {
     this.set({ form: 'add', draft });
+  }
+
+  /** Take up a tool for a place of the open form, or for a new one. */
+  redraw(tool: DrawingTool, place: Place | null): void {
+    const { uids, isNew } = this.get().redrawn;
+    this.set({ redrawn: place ? { uids: new Set([...uids, place.tracking_uid]), isNew } : { uids, isNew: true } });
+    void this.places.draw(tool, place);
   }
 
   open(form: Form | null): void {
@@ -253,8 +312,11 @@ export class Seat extends Store<State> {
     return this.report?.findings.find(each => each.number === number);
   }
 
-  /** A box or mask was clicked on the image. */
+  /** A box or mask was clicked on the image; the clicks of somebody who draws mean the drawing. */
   private light(trackingUid: string | null): void {
+    if (isWritten(this.get().form)) {
+      return;
+    }
     const statement = this.report?.findings.find(each => each.places.some(place => place.tracking_uid === trackingUid));
     if (statement) {
       const areStructuresShown = this.get().areStructuresShown || groupOf(statement) === 'structures';
@@ -272,6 +334,12 @@ export class Seat extends Store<State> {
   }
 }
 
+/** Whether a form is one for a finding, with words and places of the reader's own. */
+function isWritten(form: Form | null): boolean {
+  return form === 'edit' || form === 'add';
+}
+
+const NOTHING: Redrawn = { uids: new Set(), isNew: false };
 const CHOOSE_FIRST = 'Choose a finding first: J and K, or a click.';
 const STEP_COLOUR = '#5acce6';
 
