@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from ai_engine.answering import Answerer
 from ai_engine.engine import Engine, load_assistant
-from ai_engine.worker.asking import Desk
+from ai_engine.worker.asking import Consultant
 from ai_engine.worker.reading import Worker
 from ai_engine.worker.tasks import register
 from connector.ledger import MODEL_IN_USE, Ledger
@@ -46,6 +46,6 @@ def run(settings: Settings) -> None:
     name = f"{socket.gethostname()}:{os.getpid()}"
     pacs = Pacs.connect(settings.pacs)
     worker = Worker(name, ledger, pacs, engine, settings.watcher, settings.results)
-    register(app, worker, Desk(name, ledger, pacs, Answerer(assistant, engine.identity)))
+    register(app, worker, Consultant(name, ledger, pacs, Answerer(assistant, engine.identity)))
     _log.info("ready", worker=name, model=engine.identity.name, weights_hash=engine.identity.weights_hash)
     app.worker_main(["worker", "--pool=solo", "--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"])

@@ -35,8 +35,8 @@ class _Opened:
     images: Sequence[Image]
 
 
-class Desk:
-    """Where a worker answers questions: it keeps the series that is looked at."""
+class Consultant:
+    """Answers questions, and keeps the series that is looked at."""
 
     def __init__(self, name: str, ledger: Ledger, pacs: Pacs, answerer: Answerer) -> None:
         """``name`` says in the ledger who holds a question."""

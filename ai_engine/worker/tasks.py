@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 from celery import Celery
 
-from ai_engine.worker.asking import Desk
+from ai_engine.worker.asking import Consultant
 from ai_engine.worker.reading import Worker, read_study
 from connector.ledger import Outcome
 from radiology.errors import LedgerError
@@ -17,7 +17,7 @@ from radiology.jobs import ANSWER_QUESTION, READ_STUDY, JobState
 _log = structlog.get_logger()
 
 
-def register(app: Celery, worker: Worker, desk: Desk) -> None:
+def register(app: Celery, worker: Worker, consultant: Consultant) -> None:
     """Give the application its two tasks."""
 
     def read(job_id: int) -> None:
@@ -25,8 +25,8 @@ def register(app: Celery, worker: Worker, desk: Desk) -> None:
 
     def answer(question_id: int) -> None:
         _recorded(
-            lambda: desk.answer_question(question_id),
-            lambda reason: desk.ledger.questions.fail(question_id, desk.name, reason),
+            lambda: consultant.answer_question(question_id),
+            lambda reason: consultant.ledger.questions.fail(question_id, consultant.name, reason),
             question_id=question_id,
         )
 

@@ -12,7 +12,7 @@ from pydicom.dataset import FileDataset
 from ai_engine.answering import Answerer
 from ai_engine.engine import Engine
 from ai_engine.model.assistant import Assistant
-from ai_engine.worker.asking import Desk
+from ai_engine.worker.asking import Consultant
 from ai_engine.worker.reading import Worker
 from ai_engine.worker.tasks import register
 from connector.ledger import Ledger
@@ -46,24 +46,26 @@ def pacs(orthanc: Orthanc) -> Pacs:
 
 
 @pytest.fixture
-def desk(versed: Assistant, ledger: Ledger, pacs: Pacs) -> Desk:
-    return Desk("worker-1", ledger, pacs, Answerer(versed, IDENTITY))
+def consultant(versed: Assistant, ledger: Ledger, pacs: Pacs) -> Consultant:
+    return Consultant("worker-1", ledger, pacs, Answerer(versed, IDENTITY))
 
 
-def asked(desk: Desk, study: list[FileDataset], words: str = "right lung", kind: QuestionKind = SEGMENT, **prompt: object) -> Question:
+def asked(
+    consultant: Consultant, study: list[FileDataset], words: str = "right lung", kind: QuestionKind = SEGMENT, **prompt: object
+) -> Question:
     """Ask about a study's one series, and have it answered."""
     put = replace(Prompt(kind, str(study[0].SeriesInstanceUID), 0, words), **prompt)  # type: ignore[arg-type]
-    question = desk.ledger.questions.ask(str(study[0].StudyInstanceUID), put, READER)
-    after = desk.answer_question(question.question_id)
+    question = consultant.ledger.questions.ask(str(study[0].StudyInstanceUID), put, READER)
+    after = consultant.answer_question(question.question_id)
     assert after is not None
     return after
 
 
 @pytest.mark.parametrize("slices", [0, 4], ids=["radiograph", "CT"])
-def test_a_question_is_answered_and_its_answer_kept_with_the_model_that_gave_it(desk: Desk, pacs: Pacs, slices: int) -> None:
+def test_a_question_is_answered_and_its_answer_kept_with_the_model_that_gave_it(consultant: Consultant, pacs: Pacs, slices: int) -> None:
     study = ct(slices) if slices else radiographs("PA")
     pacs.store(study)
-    after = asked(desk, study)
+    after = asked(consultant, study)
     assert after.state is QuestionState.ANSWERED, after.reason
     assert after.answer is not None
     assert (after.answer.sentence, after.answer.name, after.answer.side) == ("The right lung.", "lung", Side.RIGHT)
@@ -71,18 +73,18 @@ def test_a_question_is_answered_and_its_answer_kept_with_the_model_that_gave_it(
     (region,) = after.answer.regions
     assert region.series_uid == study[0].SeriesInstanceUID
     assert region.box.shape[0] == max(1, slices)
-    assert desk.ledger.questions.question(after.question_id) == after
+    assert consultant.ledger.questions.question(after.question_id) == after
 
 
-def test_what_is_drawn_stays_out_of_the_archive(desk: Desk, pacs: Pacs) -> None:
+def test_what_is_drawn_stays_out_of_the_archive(consultant: Consultant, pacs: Pacs) -> None:
     study = radiographs("PA")
     pacs.store(study)
-    asked(desk, study)
+    asked(consultant, study)
     assert pacs.count(str(study[0].StudyInstanceUID)) == 1
 
 
 def test_the_series_that_is_looked_at_is_fetched_once_until_its_study_changes(
-    desk: Desk, pacs: Pacs, monkeypatch: pytest.MonkeyPatch
+    consultant: Consultant, pacs: Pacs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = radiographs("PA")
     pacs.store(study)
@@ -94,34 +96,34 @@ def test_the_series_that_is_looked_at_is_fetched_once_until_its_study_changes(
         return of_archive(self, series)
 
     monkeypatch.setattr(Pacs, "instances", counted)
-    answers = [asked(desk, study).answer for _ in range(2)]
+    answers = [asked(consultant, study).answer for _ in range(2)]
     assert len(fetched) == 1
     assert answers[0] == answers[1]
     late = radiographs("PA")
     late[0].StudyInstanceUID, late[0].SeriesInstanceUID = study[0].StudyInstanceUID, study[0].SeriesInstanceUID
     pacs.store(late)
-    asked(desk, study)
+    asked(consultant, study)
     assert len(fetched) == 2
 
 
-def test_a_follow_up_knows_all_that_was_asked_before(desk: Desk, pacs: Pacs) -> None:
+def test_a_follow_up_knows_all_that_was_asked_before(consultant: Consultant, pacs: Pacs) -> None:
     study = radiographs("PA")
     pacs.store(study)
-    first = asked(desk, study)
-    second = asked(desk, study, "", WHAT, follows=first.question_id)
-    third = asked(desk, study, "", WHAT, follows=second.question_id, box=Box((0, 10, 10), (1, 60, 60)))
-    assert [each.question_id for each in desk.earlier(third)] == [first.question_id, second.question_id]
+    first = asked(consultant, study)
+    second = asked(consultant, study, "", WHAT, follows=first.question_id)
+    third = asked(consultant, study, "", WHAT, follows=second.question_id, box=Box((0, 10, 10), (1, 60, 60)))
+    assert [each.question_id for each in consultant.earlier(third)] == [first.question_id, second.question_id]
     assert second.state is third.state is QuestionState.ANSWERED
     assert second.answer is not None
     assert second.answer.cited is not None, "what is asked about is what the first one drew"
 
 
-def test_only_one_worker_answers_and_a_question_that_is_not_there_is_left_alone(desk: Desk, pacs: Pacs) -> None:
+def test_only_one_worker_answers_and_a_question_that_is_not_there_is_left_alone(consultant: Consultant, pacs: Pacs) -> None:
     study = radiographs("PA")
-    question = desk.ledger.questions.ask(str(study[0].StudyInstanceUID), Prompt(SEGMENT, "1.2", 0, "lung"), READER)
-    desk.ledger.questions.take(question.question_id, "worker-2")
-    assert desk.answer_question(question.question_id) is None
-    assert desk.answer_question(404) is None
+    question = consultant.ledger.questions.ask(str(study[0].StudyInstanceUID), Prompt(SEGMENT, "1.2", 0, "lung"), READER)
+    consultant.ledger.questions.take(question.question_id, "worker-2")
+    assert consultant.answer_question(question.question_id) is None
+    assert consultant.answer_question(404) is None
 
 
 @pytest.mark.parametrize(
@@ -135,24 +137,24 @@ def test_only_one_worker_answers_and_a_question_that_is_not_there_is_left_alone(
     ids=["lateral view", "no such slice", "no such series", "weights without points"],
 )
 def test_what_cannot_be_answered_fails_with_a_sentence(
-    desk: Desk, pacs: Pacs, study: object, prompt: dict[str, object], reason: str
+    consultant: Consultant, pacs: Pacs, study: object, prompt: dict[str, object], reason: str
 ) -> None:
     instances = study()  # type: ignore[operator]
     pacs.store(instances)
-    after = asked(desk, instances, "right lung", SEGMENT, **prompt)
+    after = asked(consultant, instances, "right lung", SEGMENT, **prompt)
     assert (after.state, after.answer) == (QuestionState.FAILED, None)
     assert reason in after.reason
 
 
-def test_a_study_that_the_archive_does_not_hold_fails_with_a_sentence(desk: Desk) -> None:
-    assert "send it again" in asked(desk, radiographs("PA")).reason
+def test_a_study_that_the_archive_does_not_hold_fails_with_a_sentence(consultant: Consultant) -> None:
+    assert "send it again" in asked(consultant, radiographs("PA")).reason
 
 
-def test_what_a_person_types_is_not_logged(desk: Desk, pacs: Pacs) -> None:
+def test_what_a_person_types_is_not_logged(consultant: Consultant, pacs: Pacs) -> None:
     study = radiographs("PA")
     pacs.store(study)
     with structlog.testing.capture_logs() as logs:
-        asked(desk, study, "pneumothorax of Jane Doe")
+        asked(consultant, study, "pneumothorax of Jane Doe")
     assert logs
     assert "Doe" not in repr(logs)
 
@@ -169,7 +171,7 @@ def test_unforeseen_failures_of_both_tasks_are_recorded_without_their_words(vers
     app = Celery()
     pacs.store(film := radiographs("PA"))
     worker = Worker("worker-1", ledger, pacs, Breaking(versed, IDENTITY, 2), WatcherSettings(), ResultSettings())
-    register(app, worker, Desk("worker-1", ledger, pacs, Broken(versed, IDENTITY)))
+    register(app, worker, Consultant("worker-1", ledger, pacs, Broken(versed, IDENTITY)))
     job = ledger.queue(ledger.arriving(film[0].StudyInstanceUID, "DX CHEST", "Coming.").job_id, "digest", "Quiet.")
     question = ledger.questions.ask(film[0].StudyInstanceUID, Prompt(SEGMENT, str(film[0].SeriesInstanceUID), 0, "lung"), READER)
     app.tasks[READ_STUDY](job.job_id)
@@ -195,5 +197,5 @@ def test_a_question_that_was_given_to_another_worker_meanwhile_is_not_answered_t
     prompt = Prompt(SEGMENT, str(study[0].SeriesInstanceUID), 0, "right lung")
     question = ledger.questions.ask(str(study[0].StudyInstanceUID), prompt, READER)
     with pytest.raises(IllegalTransition):
-        Desk("worker-1", ledger, pacs, Slow(versed, IDENTITY)).answer_question(question.question_id)
+        Consultant("worker-1", ledger, pacs, Slow(versed, IDENTITY)).answer_question(question.question_id)
     assert ledger.questions.question(question.question_id).reason == "Taken away."  # type: ignore[union-attr]
