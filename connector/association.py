@@ -1,4 +1,5 @@
-"""Associations with the archive, as storage SCU: what is proposed, how it is opened, and what its statuses mean (PS3.4 B.2.3)."""
+"""Associations as storage SCU, with the archive or with our own listener: what is proposed, how it is opened, and what its
+statuses mean (PS3.4 B.2.3)."""
 
 from __future__ import annotations
 
@@ -10,8 +11,9 @@ from pydicom import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE, build_context, evt
 
+from connector import tls
 from radiology.errors import PacsUnreachable
-from radiology.settings import PacsSettings
+from radiology.settings import ListenerSettings, PacsSettings
 
 CONTEXTS = 128
 """Presentation contexts that one association may propose (PS3.8 9.3.2.2)."""
@@ -19,34 +21,42 @@ SUCCESS_OR_WARNING = frozenset({0x0000, 0xB000, 0xB006, 0xB007})
 CLASS_NOT_SUPPORTED = 0x0122
 
 
-def associate(entity: AE, archive: PacsSettings, kinds: Sequence[tuple[UID, UID]]) -> Any:
-    """Open an association that proposes these SOP classes, each in one transfer syntax.
+def associate(entity: AE, peer: PacsSettings | ListenerSettings, kinds: Sequence[tuple[UID, UID]]) -> Any:
+    """Open an association that proposes these SOP classes, each in one transfer syntax; by TLS where the peer has certificates.
 
-    One that the archive answered by accepting none of them is returned too, not established.
+    One that the peer answered by accepting none of them is returned too, not established.
 
     Raises:
         PacsUnreachable: no answer, or the association was rejected.
+        SightlineError: the certificates cannot be used.
     """
+    name, port = ("listener", next(iter(peer.ports))) if isinstance(peer, ListenerSettings) else ("archive", peer.port)
+    # Our own listener's plain port is for this machine as for others: TLS is used where it alone is open.
+    context = None if isinstance(peer, ListenerSettings) and peer.plain else tls.calling(peer)
     association = entity.associate(
-        archive.host,
-        archive.port,
+        peer.host,
+        port,
         contexts=[build_context(sop_class, syntax) for sop_class, syntax in kinds],
-        ae_title=archive.ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)],
+        ae_title=peer.ae_title,
+        tls_args=(context, peer.host) if context else None,
+        evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
     )
     if association.is_rejected:
-        raise PacsUnreachable(f"The archive rejected the association; see that it is called {archive.ae_title} and knows us.")
+        raise PacsUnreachable(
+            f"The {name} rejected the association; see that it is called {peer.ae_title} and knows {entity.ae_title} at this address."
+        )
     if association.is_established or association.rejected_contexts:
         return association
-    raise PacsUnreachable(f"The archive does not answer at {archive.host}:{archive.port}; see that it runs.")
+    trust = " and that each side's certificate is of an authority that the other trusts" if context else ""
+    raise PacsUnreachable(f"The {name} does not answer at {peer.host}:{port}; see that it runs{trust}.")
 
 
 def accepted(association: Any) -> set[tuple[UID, UID]]:
-    """Return the SOP classes and transfer syntaxes that the archive takes."""
+    """Return the SOP classes and transfer syntaxes that the other side takes."""
     return {(context.abstract_syntax, context.transfer_syntax[0]) for context in association.accepted_contexts}
 
 
-def send_at_once(event: evt.Event) -> None:
+def _send_at_once(event: evt.Event) -> None:
     """Handle ``EVT_CONN_OPEN``: small packets must not wait for each other."""
     event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

@@ -8,13 +8,13 @@ instance that the command announced, 0xC000 no readable data set. Nothing of a d
 from __future__ import annotations
 
 import signal
-import socket
+import sys
 import zlib
 from collections.abc import Callable, Mapping
 from io import BytesIO
-from threading import Event, Lock
+from threading import Event
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import structlog
 from pydicom import Dataset
@@ -24,6 +24,8 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 from pynetdicom import AE, _config, evt
 from pynetdicom.sop_class import Verification
 
+from connector import tls
+from connector.door import Door, Entrance
 from connector.forwarding import Forwarder
 from connector.ledger import Ledger
 from connector.spool import Spool, is_uid
@@ -32,7 +34,6 @@ from radiology.settings import ListenerSettings, Settings
 
 SUCCESS, OUT_OF_RESOURCES, NOT_AS_ANNOUNCED, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xA900, 0xC000
 
-_LARGEST_ASSOCIATION_REQUEST = 1 << 20
 _INFLATED_HEADER = 1 << 20
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _ANNOUNCE_SECONDS = 0.5
@@ -45,37 +46,37 @@ class Listener:
     """The storage SCP, listening from ``__enter__`` to ``__exit__``."""
 
     def __init__(self, settings: ListenerSettings, spool: Spool, news: Callable[[], None]) -> None:
-        """Prepare the listener; ``news`` is called after every stored instance and at the end of every association."""
+        """Prepare the listener; ``news`` is called after every stored instance and at the end of every association.
+
+        Raises:
+            SightlineError: the certificates cannot be used.
+        """
         self._settings = settings
         self._spool = spool
         self._news = news
-        self._open: dict[Any, set[str]] = {}
-        self._lock = Lock()
+        self._door = Door(settings, left=news)
+        self._tls = tls.accepting(settings)
         _config.UNRESTRICTED_STORAGE_SERVICE = True  # private and future storage classes, in the first syntax proposed
         _config.LOG_HANDLER_LEVEL = "none"
         _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
         self._entity = AE(settings.ae_title)
         self._entity.add_supported_context(Verification)
-        self._entity.require_called_aet = True
-        self._entity.require_calling_aet = settings.calling_ae_titles
-        self._entity.maximum_associations = settings.maximum_associations
+        self._entity.maximum_associations = sys.maxsize  # the door counts
         self._entity.maximum_pdu_size = settings.maximum_pdu_bytes
+        self._entity.acse_timeout, self._entity.network_timeout = settings.greeting_seconds, settings.idle_seconds
 
     def __enter__(self) -> Self:
-        address = (self._settings.host, self._settings.port)
-        handlers = [
-            (evt.EVT_CONN_OPEN, self._opened),
-            (evt.EVT_CONN_CLOSE, self._closed),
-            (evt.EVT_C_ECHO, lambda event: SUCCESS),
-            (evt.EVT_C_STORE, self._store),
-        ]
-        try:
-            self._server = self._entity.start_server(address, block=False, evt_handlers=handlers)
-        except OSError as error:
-            raise SightlineError(
-                f"The listener cannot use {address[0]}:{address[1]} ({error.strerror}): "
-                "stop the program that does, or set SIGHTLINE_LISTENER__PORT."
-            ) from error
+        handlers = [(evt.EVT_C_ECHO, lambda event: SUCCESS), (evt.EVT_C_STORE, self._store)]
+        for port, setting in self._settings.ports.items():
+            address = (self._settings.host, port)
+            try:
+                entrance = Entrance(self._entity, address, self._door, handlers, self._tls if port == self._settings.tls_port else None)
+            except OSError as error:
+                self._entity.shutdown()
+                raise SightlineError(
+                    f"The listener cannot use {address[0]}:{address[1]} ({error.strerror}): stop the program that does, or set {setting}."
+                ) from error
+            entrance.open()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -84,35 +85,7 @@ class Listener:
     @property
     def sending(self) -> dict[tuple[str, str], set[str]]:
         """Return the studies that each open association has sent so far, by (name of the association, calling AE title)."""
-        with self._lock:
-            return {
-                (f"{association.requestor.address}:{association.requestor.port}", association.requestor.ae_title): set(studies)
-                for association, studies in self._open.items()
-                if studies
-            }
-
-    def _opened(self, event: evt.Event) -> None:
-        """Before the first byte is read: no waiting for acknowledgements, and no PDU of a length that was never agreed on."""
-        connection = event.assoc.dul.socket
-        connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        receive, limit = connection.recv, max(_LARGEST_ASSOCIATION_REQUEST, self._settings.maximum_pdu_bytes)
-
-        def receive_within_limit(size: int) -> bytearray:
-            if size > limit:  # pynetdicom would collect 4 GiB for whoever announces them
-                raise OSError(f"A PDU of {size} bytes was announced; {limit} are accepted.")
-            received = bytearray(receive(size))
-            # A sender without TCP_NODELAY holds its next piece back until this one is acknowledged, 40 ms for an instance.
-            connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-            return received
-
-        connection.recv = receive_within_limit
-        with self._lock:
-            self._open[event.assoc] = set()
-
-    def _closed(self, event: evt.Event) -> None:
-        with self._lock:
-            self._open.pop(event.assoc, None)
-        self._news()
+        return {(f"{each.address}:{each.port}", each.ae_title): set(each.studies) for each in self._door.inside if each.studies}
 
     def _store(self, event: evt.Event) -> int:
         try:
@@ -136,8 +109,7 @@ class Listener:
             return CANNOT_UNDERSTAND, "A UID of the data set is none."
         if (header.SOPClassUID, instance_uid) != (request.AffectedSOPClassUID, request.AffectedSOPInstanceUID):
             return NOT_AS_ANNOUNCED, f"The data set is instance {instance_uid}, the command announced another instance or class."
-        with self._lock:
-            self._open.setdefault(event.assoc, set()).add(study_uid)
+        self._door.caller(event.assoc).studies.add(study_uid)
         try:
             self._spool.keep(study_uid, instance_uid, event.encoded_dataset())
         except OSError as error:
@@ -207,7 +179,7 @@ def run(settings: Settings) -> None:
             forwarder.wake()
 
         with Listener(settings.listener, spool, tell) as listener:
-            _log.info("listening", host=settings.listener.host, port=settings.listener.port, ae_title=settings.listener.ae_title)
+            _log.info("listening", host=settings.listener.host, ports=list(settings.listener.ports), ae_title=settings.listener.ae_title)
             while not stop.is_set():
                 if not forwarder.alive:
                     raise SightlineError("Forwarding has stopped by an error; the listener is to be started again.")

@@ -11,9 +11,9 @@ from pathlib import Path
 from pydicom import dcmread
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, MediaStorageDirectoryStorage
-from pynetdicom import AE, _config, build_context, evt
+from pynetdicom import AE, _config
 
-from connector.association import CONTEXTS, SUCCESS_OR_WARNING, accepted, send_at_once
+from connector.association import CONTEXTS, SUCCESS_OR_WARNING, accepted, associate
 from radiology.errors import PacsUnreachable
 from radiology.settings import ListenerSettings
 
@@ -66,19 +66,12 @@ def _kind(path: Path) -> tuple[UID, UID] | NotSent:
 
 def _send(batch: list[tuple[tuple[UID, UID], list[Path]]], listener: ListenerSettings) -> Iterator[tuple[Path, NotSent | None]]:
     _config.STORE_SEND_CHUNKED_DATASET = True  # bytes as they are in the file, which is never decoded
-    association = AE(_CALLING_AE_TITLE).associate(
-        listener.host,
-        listener.port,
-        contexts=[build_context(*kind) for kind, _ in batch],
-        ae_title=listener.ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, send_at_once)],
-    )
-    if not association.is_established:
-        what = "rejects us" if association.is_rejected else "does not answer"
+    try:
+        association = associate(AE(_CALLING_AE_TITLE), listener, [kind for kind, _ in batch])
+    except PacsUnreachable as error:
         raise PacsUnreachable(
-            f"The listener {listener.ae_title} at {listener.host}:{listener.port} {what}; start it with `sightline listen`, "
-            "and see that SIGHTLINE_LISTENER__CALLING_AE_TITLES admits " + _CALLING_AE_TITLE + "."
-        )
+            f"{error} It is started with `sightline listen`; SIGHTLINE_LISTENER__CALLERS must admit {_CALLING_AE_TITLE}."
+        ) from error
     try:
         taken = accepted(association)
         for kind, paths in batch:

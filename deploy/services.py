@@ -75,7 +75,7 @@ def environment(settings: Settings) -> dict[str, str]:
             if isinstance(value, SecretStr):
                 value = value.get_secret_value()
             if value is not None:
-                text = json.dumps(value) if isinstance(value, list | bool) else str(value)
+                text = json.dumps(value, default=str) if isinstance(value, list | dict | bool) else str(value)
                 variables[f"SIGHTLINE_{section_name}__{name}".upper()] = text
     return variables
 
@@ -89,7 +89,7 @@ def refuse_taken_ports(settings: Settings) -> None:
             "SIGHTLINE_PACS__ORTHANC_URL and SIGHTLINE_PACS__DICOMWEB_URL",
         ),
         (settings.pacs.host, settings.pacs.port, "SIGHTLINE_PACS__PORT"),
-        (settings.listener.host, settings.listener.port, "SIGHTLINE_LISTENER__PORT"),
+        *((settings.listener.host, port, setting) for port, setting in settings.listener.ports.items()),
         (settings.api.host, settings.api.port, "SIGHTLINE_API__PORT"),
     ]
     for host, port, setting in wanted:
@@ -199,13 +199,13 @@ def _await_ready(settings: Settings, check: Callable[[], None]) -> None:
     """Return when every port answers; ``ServiceError`` with the end of its log where a service does not start."""
     silent = {
         (settings.pacs.host, urlsplit(settings.pacs.orthanc_url).port or 80),
-        (settings.listener.host, settings.listener.port),
+        *((settings.listener.host, port) for port in settings.listener.ports),
         (settings.api.host, settings.api.port),
     }
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline:
         check()
-        # One that answered is left alone: to the listener, each knock is an association, and it admits only so many.
+        # One that answered is left alone: to the listener, each knock is a caller, and it admits only so many.
         silent = {port for port in silent if not _answers(*port)}
         if not silent:
             return

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
@@ -30,20 +29,55 @@ class LogSettings(Section):
     json_lines: bool = Field(True, description="One JSON object a line; false prints for a person.")
 
 
-class ListenerSettings(Section):
+class TlsSettings(Section):
+    """DICOM TLS with certificates on both sides (PS3.15 B.12); off where none of the three files is set."""
+
+    tls_certificate: Path | None = Field(None, description="Our certificate for DICOM TLS, PEM; none is no TLS.")
+    tls_key: Path | None = Field(None, description="The private key of that certificate, PEM, not encrypted.")
+    tls_authority: Path | None = Field(None, description="Certificates, PEM, of the authorities that the other side's must be signed by.")
+
+    @model_validator(mode="after")
+    def _all_or_none(self) -> Self:
+        if len({file is None for file in (self.tls_certificate, self.tls_key, self.tls_authority)}) == 2:
+            raise ValueError("tls_certificate, tls_key and tls_authority are set together, or none of them")
+        return self
+
+
+class ListenerSettings(TlsSettings):
     """The DICOM listener (C-STORE, C-ECHO)."""
 
     host: str = Field("127.0.0.1", description="Address it listens on.")
     port: int = Field(11112, description="TCP port it listens on.")
+    plain: bool = Field(True, description="Whether it listens without TLS; false leaves the TLS port alone.")
+    tls_port: int = Field(2762, description="TCP port for DICOM TLS; used where the certificates are set.")
     ae_title: str = Field("SIGHTLINE", min_length=1, max_length=16, description="Its AE title; callers must name it.")
-    calling_ae_titles: list[str] = Field([], description="AE titles that may call; empty admits every caller.")
+    callers: dict[str, Annotated[list[IPvAnyNetwork], Field(min_length=1)]] = Field(
+        {}, description="AE titles that may call, each with its networks (CIDR); empty admits every caller."
+    )
     maximum_associations: int = Field(16, description="Associations open at once; one more is rejected for now.")
+    maximum_associations_per_address: int = Field(12, description="Of these, how many one address may have.")
+    greeting_seconds: float = Field(10.0, description="A caller has this long to ask for an association, then it is hung up on.")
+    idle_seconds: float = Field(60.0, description="An association that is silent for this long, or that long over one PDU, is ended.")
     maximum_pdu_bytes: int = Field(131072, description="Largest PDU it receives.")
     minimum_free_bytes: int = Field(1 << 30, description="With less disk free than this it answers 0xA700, try again later.")
 
+    @model_validator(mode="after")
+    def _reachable(self) -> Self:
+        if not self.ports:
+            raise ValueError("plain is false and no certificate is set: nobody could call")
+        if len(self.ports) == 2 and self.port == self.tls_port:
+            raise ValueError("port and tls_port must differ")
+        return self
 
-class PacsSettings(Section):
-    """The archive."""
+    @property
+    def ports(self) -> dict[int, str]:
+        """The TCP ports that it listens on, and the setting of each."""
+        tls = {self.tls_port: "SIGHTLINE_LISTENER__TLS_PORT"} if self.tls_certificate else {}
+        return ({self.port: "SIGHTLINE_LISTENER__PORT"} if self.plain else {}) | tls
+
+
+class PacsSettings(TlsSettings):
+    """The archive. TLS is for its DICOM port; DICOMweb has it by an https URL."""
 
     dicomweb_url: str = Field("http://127.0.0.1:8042/dicom-web", description="DICOMweb root of the archive.")
     orthanc_url: str = Field("http://127.0.0.1:8042", description="Orthanc's REST root, for its log of changes.")

@@ -110,7 +110,7 @@ def test_the_same_uid_with_other_pixels_replaces_nothing(listener: Listener, set
 
 
 def test_who_calls_by_another_name_is_rejected(spool: Spool) -> None:
-    settings = ListenerSettings(port=free_port(), calling_ae_titles=["CT1"], minimum_free_bytes=1)
+    settings = ListenerSettings(port=free_port(), callers={"CT1": ["127.0.0.0/8"]}, minimum_free_bytes=1)
     with Listener(settings, spool, lambda: None):
         stranger, misled, known = (
             associate(settings, calling="STRANGER"),
