@@ -4,6 +4,7 @@
     sightline status [STUDY]                    what is known of each study, or every step of one
     sightline send FOLDER                       send a folder of DICOM files to the listener
     sightline questions STUDY                   who asked what about a study, and what was answered
+    sightline audit                             who signed in, saw, judged, asked or was turned away
     sightline retry STUDY                       try a failed or refused study again
     sightline openapi                           the description of the HTTP API
 
@@ -137,6 +138,16 @@ def questions(study_uid: Annotated[str, typer.Argument(metavar="STUDY", help="St
         typer.echo(f'    {prompt.kind} "{prompt.words}", {marks}{refined}')
         by = f"  ({answer.model.name} {answer.model.version}, weights {answer.model.weights_hash})" if answer else ""
         typer.echo(f"    {asked.state}: {answer.sentence if answer else asked.reason}{by}")
+
+
+@app.command()
+def audit() -> None:
+    """Print the audit trail, an XML message a line (PS3.15 A.5), and see that nobody changed it; the newest hash goes to standard error."""
+    trail = Ledger.open(_settings()).audit
+    for entry in trail.entries():
+        typer.echo(entry.message())
+    count, newest = trail.verify()
+    typer.echo(f"{count} entries, unchanged; keep this hash elsewhere: {newest}", err=True)
 
 
 @app.command()

@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from connector import tables
+from connector.audit import Audit
 from connector.database import Database, add, put
 from connector.decisions import Decisions
 from connector.questions import Questions
@@ -78,6 +79,7 @@ class Ledger:
         self._database = Database(url)
         self.questions = Questions(self._database, settings)
         self.decisions = Decisions(self._database, settings)
+        self.audit = Audit(self._database)
 
     @classmethod
     def open(cls, settings: Settings) -> Ledger:

@@ -119,3 +119,16 @@ questions = sa.Table(
     sa.Column("worker", sa.Text, nullable=False, default=""),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
 )
+audit = sa.Table(
+    "audit",
+    TABLES,
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("time", _Time, nullable=False),
+    sa.Column("event", sa.String(16), nullable=False),
+    sa.Column("is_success", sa.Boolean, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("study_uid", sa.String(64), nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("hash", sa.String(64), nullable=False, comment="Of this entry and the hash of the one before it."),
+)

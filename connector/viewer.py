@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from urllib.parse import unquote
 
 import httpx
 from fastapi import APIRouter, FastAPI, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.background import BackgroundTask
@@ -102,8 +103,11 @@ def configuration() -> dict[str, Any]:
     }
 
 
-def archive_window(settings: PacsSettings) -> APIRouter:
-    """Return the routes below ``/dicom-web``: GET of studies and what is in them, streamed from the archive."""
+def archive_window(settings: PacsSettings, seen: Callable[[Request, str], None]) -> APIRouter:
+    """Return the routes below ``/dicom-web``: GET of studies and what is in them, streamed from the archive.
+
+    ``seen`` is told of each study that is looked at.
+    """
 
     @asynccontextmanager
     async def connected(app: FastAPI) -> AsyncIterator[None]:
@@ -121,6 +125,8 @@ def archive_window(settings: PacsSettings) -> APIRouter:
             raise HTTPException(404, "Only studies, and what is in them, can be seen from here.")
         if _JPEG_LS.search(f"{request.headers.get('accept', '')} {unquote(query)}"):
             raise HTTPException(406, "JPEG-LS is not offered; ask for another transfer syntax.")
+        if "/" in resource:
+            await run_in_threadpool(seen, request, resource.split("/")[1])
         client: httpx.AsyncClient = request.app.state.archive
         asked = client.build_request(
             "GET",

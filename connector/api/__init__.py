@@ -18,6 +18,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from connector.api import decisions, health, jobs, questions, reports, session, states
 from connector.api.problems import PROBLEM_JSON, problem
+from connector.api.trail import Trail
 from connector.ledger import Ledger
 from connector.pacs import Pacs
 from connector.queue import Queue
@@ -40,7 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
         FileNotFoundError: the viewer's or the extension's folder is set and does not exist.
     """
     ledger, pacs, queue = Ledger.open(settings), Pacs.connect(settings.pacs), Queue(settings)
-    studies = RecentStudies(pacs)
+    studies, trail = RecentStudies(pacs), Trail(ledger.audit)
 
     @asynccontextmanager
     async def closing(app: FastAPI) -> AsyncIterator[None]:
@@ -61,7 +62,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     issuer = session.Issuer(settings.access) if settings.access.issuer else None
     if issuer is not None:
-        app.add_middleware(session.Gate, issuer=issuer, login_path=f"{prefix}/session/login")
+        app.add_middleware(session.Gate, issuer=issuer, login_path=f"{prefix}/session/login", audit=ledger.audit)
         app.add_middleware(
             SessionMiddleware,
             secret_key=settings.access.session_secret.get_secret_value() or secrets.token_urlsafe(),
@@ -77,13 +78,13 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (
         jobs.routes(ledger),
         states.routes(ledger, pacs, studies),
-        reports.routes(ledger, pacs, studies),
-        decisions.routes(ledger, pacs, studies, settings.results),
-        questions.routes(ledger, studies, queue),
+        reports.routes(ledger, pacs, studies, trail),
+        decisions.routes(ledger, pacs, studies, settings.results, trail),
+        questions.routes(ledger, studies, queue, trail),
         health.routes(settings, ledger, queue),
-        session.routes(settings.access, issuer),
+        session.routes(settings.access, issuer, ledger.audit),
     ):
         app.include_router(router, prefix=prefix)
-    app.include_router(archive_window(settings.pacs))
+    app.include_router(archive_window(settings.pacs, trail.seen))
     mount_viewer(app, settings.api)
     return app

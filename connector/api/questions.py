@@ -8,6 +8,8 @@ import structlog
 from fastapi import APIRouter, HTTPException, Request
 
 from connector.api.session import in_name_of
+from connector.api.trail import Trail
+from connector.audit import Event
 from connector.ledger import Ledger
 from connector.queue import Queue
 from connector.recent import RecentStudies
@@ -27,7 +29,7 @@ def tell(study_uid: str, asked: Sequence[question.Question], studies: RecentStud
     return [Question.of(each, study) for each in asked]
 
 
-def routes(ledger: Ledger, studies: RecentStudies, queue: Queue) -> APIRouter:
+def routes(ledger: Ledger, studies: RecentStudies, queue: Queue, trail: Trail) -> APIRouter:
     """Return the routes below ``/studies/{study_uid}/questions``."""
     router = APIRouter(prefix="/studies/{study_uid}/questions", tags=["questions"])
 
@@ -37,6 +39,7 @@ def routes(ledger: Ledger, studies: RecentStudies, queue: Queue) -> APIRouter:
             before = ledger.questions.question(asked.follows)
             if before is None or before.study_uid != study_uid or before.answer is None:
                 raise HTTPException(422, f"Question {asked.follows} has no answer on this study that could be refined; ask anew.")
+        trail.note(request, Event.ASKED, study_uid, who=asked.person.name)
         entered = ledger.questions.ask(study_uid, asked.prompt, in_name_of(request, asked.person).observer)
         try:
             queue.send(entered.question_id, ANSWER_QUESTION)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from fastapi import APIRouter, HTTPException
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse, Response
 from pydicom import Dataset
 
 import dicom_sr
+from connector.api.trail import Trail
 from connector.ledger import Ledger
 from connector.pacs import Pacs
 from connector.recent import RecentStudies
@@ -40,19 +41,21 @@ def tell(study_uid: str, study: Study | None, results: Sequence[Dataset], ledger
     )
 
 
-def routes(ledger: Ledger, pacs: Pacs, studies: RecentStudies) -> APIRouter:
+def routes(ledger: Ledger, pacs: Pacs, studies: RecentStudies, trail: Trail) -> APIRouter:
     """Return the routes below ``/studies/{study_uid}`` that show reports."""
     router = APIRouter(prefix="/studies", tags=["reports"])
 
     @router.get("/{study_uid}/report", summary="The report in force of a study, and the state of the work on it")
-    def get_report(study_uid: StudyUid) -> StudyReport:
+    def get_report(study_uid: StudyUid, request: Request) -> StudyReport:
+        trail.seen(request, study_uid)
         results = pacs.results(study_uid)
         if not results and ledger.latest(study_uid) is None:
             raise HTTPException(404, f"Study {study_uid} was never read here; send it first.")
         return tell(study_uid, studies.fetch(study_uid) if results else None, results, ledger)
 
     @router.get("/{study_uid}/report/history", summary="Every version of every report of a study, the newest first")
-    def get_history(study_uid: StudyUid) -> list[ReportBody]:
+    def get_history(study_uid: StudyUid, request: Request) -> list[ReportBody]:
+        trail.seen(request, study_uid)
         results = pacs.results(study_uid)
         if not results:
             return []
@@ -65,7 +68,8 @@ def routes(ledger: Ledger, pacs: Pacs, studies: RecentStudies) -> APIRouter:
         response_class=Response,
         responses={200: {"content": {FHIR_JSON: {}}}},
     )
-    def get_fhir(study_uid: StudyUid) -> Response:
+    def get_fhir(study_uid: StudyUid, request: Request) -> Response:
+        trail.seen(request, study_uid)
         results = pacs.results(study_uid)
         study = studies.fetch(study_uid) if results else None
         version = dicom_sr.current(results, study) if study else None

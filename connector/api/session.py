@@ -15,6 +15,7 @@ import httpx2
 import structlog
 from authlib.integrations.starlette_client import OAuth, OAuthError
 from fastapi import APIRouter, HTTPException, Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import RedirectResponse, Response
 from joserfc import jwt
 from joserfc.errors import JoseError
@@ -24,6 +25,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from connector.access import Right, Role, User, needed, user_of
 from connector.api.problems import problem
+from connector.audit import Audit, Event
 from connector.schemas.person import Person
 from connector.schemas.session import Session
 from radiology.settings import AccessSettings
@@ -69,10 +71,11 @@ class Issuer:
 class Gate:
     """ASGI middleware: lets a request through whose user has the right that it needs, and notes the user in its state."""
 
-    def __init__(self, app: ASGIApp, issuer: Issuer, login_path: str) -> None:
+    def __init__(self, app: ASGIApp, issuer: Issuer, login_path: str, audit: Audit) -> None:
         self._app = app
         self._issuer = issuer
         self._login_path = login_path
+        self._audit = audit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer 401, 403, or the way to the issuer for a page that a person opens."""
@@ -95,12 +98,18 @@ class Gate:
             back = quote(scope["path"] + (f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""), safe="")
             await RedirectResponse(f"{self._login_path}?back={back}", 303)(scope, receive, send)
             return
+        if user is not None or "authorization" in headers:
+            await self._note(scope, user, f"{scope['method']} {scope['path']}")
         refused = (
             _refused(scope, 401, "Sign in first: open the viewer again, or send the issuer's token.")
             if user is None
             else _refused(scope, 403, f"None of your roles may {right}; ask who keeps the accounts.")
         )
         await refused(scope, receive, send)
+
+    async def _note(self, scope: Scope, user: User | None, detail: str) -> None:
+        who, address = user.login if user else "", scope["client"][0] if scope.get("client") else ""
+        await run_in_threadpool(self._audit.note, Event.TURNED_AWAY, is_success=False, who=who, address=address, detail=detail)
 
     async def _user(self, scope: Scope, headers: Headers) -> User | None:
         kind, _, token = headers.get("authorization", "").partition(" ")
@@ -121,7 +130,7 @@ def in_name_of(request: Request, person: Person) -> Person:
     return Person(name=user.name, organization=person.organization, login=user.login) if user else person
 
 
-def routes(settings: AccessSettings, issuer: Issuer | None) -> APIRouter:
+def routes(settings: AccessSettings, issuer: Issuer | None, audit: Audit) -> APIRouter:
     """Return the routes below ``/session``."""
     router = APIRouter(prefix="/session", tags=["session"])
 
@@ -160,6 +169,8 @@ def routes(settings: AccessSettings, issuer: Issuer | None) -> APIRouter:
         request.session.clear()  # nothing that was there before the user was known lives on
         until = time.time() + settings.session_hours * 3600
         request.session[_SIGNED_IN] = {"login": user.login, "name": user.name, "roles": sorted(user.roles), "until": until}
+        address = request.client.host if request.client else ""
+        await run_in_threadpool(audit.note, Event.SIGNED_IN, who=user.login, address=address, detail=" ".join(sorted(user.roles)))
         _log.info("signed in", login=user.login, roles=sorted(user.roles))
         return RedirectResponse(back, 303)
 

@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from joserfc.jwk import RSAKey
 
 from connector.api import create_app
+from connector.audit import Event
 from connector.ledger import Ledger
 from radiology.settings import AccessSettings, Settings
 from tests.issuer import Issuer, account, issuing
@@ -97,6 +98,33 @@ def test_a_verdict_is_given_in_the_name_of_who_is_signed_in(window: TestClient, 
         "organization": "Institut du Radium",
         "login": "marie",
     }
+
+
+def test_who_signs_in_looks_judges_or_is_turned_away_is_in_the_audit_trail(
+    window: TestClient, ct_in_archive: str, settings: Settings, issuer: Issuer
+) -> None:
+    sign_in(window)
+    report = window.get(STUDY.format(ct_in_archive)).json()["report"]
+    window.get(STUDY.format(ct_in_archive))
+    window.get(f"/dicom-web/studies/{ct_in_archive}/series")
+    verdicts = [{"verdict": "accept", "number": report["findings"][0]["number"]}]
+    window.post(
+        f"/api/v1/studies/{ct_in_archive}/decisions",
+        json={"document_uid": report["document_uid"], "person": PERSON, "verdicts": verdicts},
+    )
+    window.get("/api/v1/jobs")
+    issuer.claims = account("thief", "admin")
+    window.get("/api/v1/jobs", headers={"Authorization": f"Bearer {issuer.token(audience='another')}"})
+    ledger = Ledger.open(settings)
+    entries = [(each.event, each.is_success, each.who, each.study_uid) for each in ledger.audit.entries()]
+    ledger.close()
+    assert entries == [
+        (Event.SIGNED_IN, True, "marie", ""),
+        (Event.SEEN, True, "marie", ct_in_archive),  # one look, however many requests it takes
+        (Event.JUDGED, True, "marie", ct_in_archive),
+        (Event.TURNED_AWAY, False, "marie", ""),
+        (Event.TURNED_AWAY, False, "", ""),
+    ]
 
 
 def test_a_question_is_asked_in_the_name_of_who_is_signed_in(window: TestClient, ct_in_archive: str, settings: Settings) -> None:

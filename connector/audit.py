@@ -1,0 +1,160 @@
+"""The audit trail: who signed in, saw, judged, asked or was turned away (PS3.15 A.5), in the order in which it happened.
+
+Every entry carries the hash of the one before it, so that an entry that is changed, taken out or put in between is noticed by
+:meth:`Audit.verify`; what is cut off at the end is noticed by who keeps the newest hash elsewhere. There is no way to change one here.
+Of patients it holds Study Instance UIDs and nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from xml.etree import ElementTree
+
+import sqlalchemy as sa
+
+from connector.database import Database
+from connector.tables import audit
+from radiology.errors import LedgerError
+
+_FIRST = "0" * 64
+_SOURCE = "sightline"
+
+
+class Event(Enum):
+    """What happened: code value and meaning (PS3.16 CID 400 and 401), and the action that A.5.1 names with a letter."""
+
+    SIGNED_IN = ("110114", "User Authentication", "E")
+    SEEN = ("110103", "DICOM Instances Accessed", "R")
+    JUDGED = ("110103", "DICOM Instances Accessed", "U")
+    ASKED = ("110100", "Application Activity", "E")
+    TURNED_AWAY = ("110113", "Security Alert", "E")
+
+    @property
+    def code(self) -> str:
+        """The code value, of the scheme DCM."""
+        return str(self.value[0])
+
+    @property
+    def meaning(self) -> str:
+        """The code meaning."""
+        return str(self.value[1])
+
+    @property
+    def action(self) -> str:
+        """C, R, U, D or E."""
+        return str(self.value[2])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry.
+
+    Attributes:
+        number: counts from 1, without gaps.
+        time: when, with a time zone.
+        event: what happened.
+        is_success: whether it was let happen.
+        who: login name, or what somebody said of themselves; empty where nobody was asked.
+        address: of the other side on the network.
+        study_uid: the study it is about; empty where it is about none.
+        detail: for example the path that was refused; nothing of a patient.
+    """
+
+    number: int
+    time: datetime
+    event: Event
+    is_success: bool
+    who: str
+    address: str
+    study_uid: str
+    detail: str
+
+    def hash(self, before: str) -> str:
+        """SHA-256 of this entry and the hash before it, in hexadecimal."""
+        content = {**asdict(self), "event": self.event.name, "time": self.time.astimezone(UTC).isoformat()}
+        return hashlib.sha256((before + json.dumps(content, sort_keys=True)).encode()).hexdigest()
+
+    def message(self) -> str:
+        """The entry as the XML of an audit message (PS3.15 A.5.1)."""
+        root = ElementTree.Element("AuditMessage")
+        happened = ElementTree.SubElement(
+            root,
+            "EventIdentification",
+            EventActionCode=self.event.action,
+            EventDateTime=self.time.astimezone(UTC).isoformat(),
+            EventOutcomeIndicator="0" if self.is_success else "8",
+        )
+        _code(happened, "EventID", self.event.code, self.event.meaning)
+        if self.event is Event.SIGNED_IN:
+            _code(happened, "EventTypeCode", "110122", "Login")
+        if self.detail:
+            ElementTree.SubElement(happened, "EventOutcomeDescription").text = self.detail
+        ElementTree.SubElement(
+            root,
+            "ActiveParticipant",
+            UserID=self.who or "unknown",
+            UserIsRequestor="true",
+            NetworkAccessPointID=self.address,
+            NetworkAccessPointTypeCode="2",
+        )
+        ElementTree.SubElement(root, "AuditSourceIdentification", AuditSourceID=_SOURCE)
+        if self.study_uid:
+            study = ElementTree.SubElement(
+                root,
+                "ParticipantObjectIdentification",
+                ParticipantObjectID=self.study_uid,
+                ParticipantObjectTypeCode="2",
+                ParticipantObjectTypeCodeRole="3",
+            )
+            _code(study, "ParticipantObjectIDTypeCode", "110180", "Study Instance UID")
+        return ElementTree.tostring(root, encoding="unicode")
+
+
+class Audit:
+    """The trail of one installation. Every method raises :class:`~radiology.errors.LedgerError` where the ledger fails."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def note(
+        self, event: Event, *, is_success: bool = True, who: str = "", address: str = "", study_uid: str = "", detail: str = ""
+    ) -> None:
+        """Add an entry. Two processes that write at once each get a number and the hash of the one before."""
+        with self._database.transaction() as connection:
+            if connection.dialect.name == "postgresql":  # SQLite lets one transaction write at a time by itself
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(5106)"))
+            last = connection.execute(sa.select(audit.c.number, audit.c.hash).order_by(audit.c.number.desc()).limit(1)).first()
+            number, before = (last.number + 1, last.hash) if last else (1, _FIRST)
+            entry = Entry(number, datetime.now(UTC), event, is_success, who, address, study_uid, detail)
+            values = {**asdict(entry), "event": event.name, "hash": entry.hash(before)}
+            connection.execute(sa.insert(audit).values(**values))
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield every entry, the oldest first.
+
+        Raises:
+            LedgerError: at the first entry that is not as it was written, or does not follow the one before it.
+        """
+        before = _FIRST
+        for number, row in enumerate(self._database.rows(sa.select(audit).order_by(audit.c.number)), 1):
+            entry = Entry(row.number, row.time, Event[row.event], row.is_success, row.who, row.address, row.study_uid, row.detail)
+            if (row.number, row.hash) != (number, entry.hash(before)):
+                raise LedgerError(f"The audit trail was changed at entry {number}: it, or one before it, is not as it was written.")
+            before = row.hash
+            yield entry
+
+    def verify(self) -> tuple[int, str]:
+        """Return how many entries there are and the hash of the newest, to be kept elsewhere; raises as :meth:`entries` does."""
+        count = sum(1 for _ in self.entries())
+        newest = self._database.rows(sa.select(audit.c.hash).where(audit.c.number == count))
+        return count, str(newest[0].hash) if newest else _FIRST
+
+
+def _code(parent: ElementTree.Element, name: str, value: str, meaning: str) -> None:
+    attributes = {"csd-code": value, "codeSystemName": "DCM", "originalText": meaning}
+    ElementTree.SubElement(parent, name, attributes)
