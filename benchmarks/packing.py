@@ -1,7 +1,7 @@
 """Packing against padding: ``python -m benchmarks.packing [--samples N] [--rounds N] [--threads N] [--masks] [--json FILE]``.
 
-The same samples of a mixed stage 3 (texts of 20 to 60 tokens, or up to ``--longest-text``; short questions, detection and segmentation on
-images; reports), the same weights, the same tokens in every step: packed, a step is one row that best-fit fills; padded, it is a batch of
+The same samples of a mixed stage 3 (texts of 10 to 1024 tokens, as the paper's quality filter keeps them, even on a logarithmic scale, or up
+to ``--longest-text``; short questions, detection and segmentation on images; reports), the same weights, the same tokens in every step: packed, a step is one row that best-fit fills; padded, it is a batch of
 as many samples as fit if each is as long as the longest, and all are padded to that. ``speedup`` is the ratio of samples per processor
 second, through forward, backward and the optimizer's update. ``speedup_over_batches`` is that over batches which are padded to their own
 longest sample only, so that their steps are smaller. Padding is on the right and needs no mask, its fastest form. ``loss_difference`` is
@@ -37,7 +37,7 @@ from training.stages import Augmentation, Stage, Weights
 
 SHARES: dict[Task | None, float] = {None: 0.65, "question": 0.17, "detection": 0.05, "segmentation": 0.05, "report": 0.08}
 """What the set is mixed from; None is a question and an answer without an image."""
-SHORTEST_TEXT = 20
+SHORTEST_TEXT = 10
 SIZE = SMALL.model_copy(
     update={
         "text": TextConfig(hidden_size=512, layers=4, heads=8, key_value_heads=2, intermediate_size=1408, mrope_section=(1,) * 32),
@@ -119,11 +119,11 @@ def seconds_of(learner: Learner, rows: Sequence[Row], stage: Stage) -> float:
 
 
 def main(
-    samples: Annotated[int, typer.Option(help="Samples of the set.")] = 128,
+    samples: Annotated[int, typer.Option(help="Samples of the set.")] = 96,
     rounds: Annotated[int, typer.Option(help="How often the set is gone through in each way.")] = 3,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 1,
-    row_tokens: Annotated[int, typer.Option(help="Tokens of a step, of which the padded way may use a few less.")] = 1536,
-    longest_text: Annotated[int, typer.Option(help="Tokens of the longest text; lengths are even on a logarithmic scale.")] = 60,
+    row_tokens: Annotated[int, typer.Option(help="Tokens of a step, of which the padded way may use a few less.")] = 2048,
+    longest_text: Annotated[int, typer.Option(help="Tokens of the longest text; lengths are even on a logarithmic scale.")] = 1024,
     masks: Annotated[bool, typer.Option(help="Learn masks too.")] = False,
     file: Annotated[Path | None, typer.Option("--json", help="Where the figures go.")] = None,
 ) -> None:
