@@ -2,6 +2,7 @@
 
     sightline listen | watch | serve            the services, each until it is stopped
     sightline status [STUDY]                    what is known of each study, or every step of one
+    sightline doctor                            whether everything is well, and what to do where it is not
     sightline send FOLDER                       send a folder of DICOM files to the listener
     sightline questions STUDY                   who asked what about a study, and what was answered
     sightline audit                             who signed in, saw, judged, asked or was turned away
@@ -100,6 +101,22 @@ def status(
     console.print(f"Study {job.study_uid}\n{job.description}, revision {job.revision}, {job.attempts} attempts")
     for step in ledger.history(job.job_id):
         console.print(f"{_clock(step.time)}  [{_COLOURS[step.target]}]{step.target:9}[/] {step.reason}", soft_wrap=True)
+
+
+@app.command()
+def doctor() -> None:
+    """Try every part of the installation, and say what is wrong and what to do; exit status 1 where anything is."""
+    from connector.doctor import Doctor
+    from connector.queue import Queue
+
+    settings = _settings()
+    found = Doctor(settings, Ledger.open(settings), Queue(settings)).examine()
+    table = Table(box=None, show_header=False)
+    for part, finding in found.items():
+        table.add_row("[green]well[/]" if finding.ok else "[red]ill[/]", part, finding.why)
+    Console(highlight=False).print(table)
+    if not all(finding.ok for finding in found.values()):
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -19,6 +19,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from connector.api import decisions, health, jobs, questions, reports, session, states
 from connector.api.problems import PROBLEM_JSON, problem
 from connector.api.trail import Trail
+from connector.doctor import Doctor
 from connector.ledger import Ledger
 from connector.pacs import Pacs
 from connector.queue import Queue
@@ -81,7 +82,7 @@ def create_app(settings: Settings) -> FastAPI:
         reports.routes(ledger, pacs, studies, trail),
         decisions.routes(ledger, pacs, studies, settings.results, trail),
         questions.routes(ledger, studies, queue, trail),
-        health.routes(settings, ledger, queue),
+        health.routes(Doctor(settings, ledger, queue)),
         session.routes(settings.access, issuer, ledger.audit),
     ):
         app.include_router(router, prefix=prefix)
