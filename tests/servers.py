@@ -5,20 +5,31 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psycopg
-import redis
+from redis import ConnectionError as RedisError
+from redis import Redis
 
 from tests.orthanc import free_port
 
 
+@dataclass(frozen=True)
+class Server:
+    """How a server is started (``options`` are for ``Popen``), and the URL at which it answers then."""
+
+    command: Sequence[str]
+    url: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
 @contextmanager
-def postgres() -> Iterator[str]:
-    """Start an empty PostgreSQL that listens on a socket in its own folder; gives its SQLAlchemy URL."""
+def postgres_cluster() -> Iterator[Server]:
+    """Make an empty PostgreSQL that is to listen on a socket in its own folder; it is not started."""
     programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
     if not programs:
         raise RuntimeError("PostgreSQL is missing; run scripts/setup --test, or apt-get install postgresql.")
@@ -32,33 +43,46 @@ def postgres() -> Iterator[str]:
         [programs[-1], "-D", cluster, "-U", "sightline", "--auth=trust", "--encoding=UTF8", "--no-sync"],
         **account, cwd=folder, stdout=subprocess.DEVNULL, check=True,
     )  # fmt: skip
-    server = subprocess.Popen(
-        [programs[-1].with_name("postgres"), "-D", cluster, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"],
-        **account, cwd=folder, stderr=(folder / "log").open("w"),
-    )  # fmt: skip
+    program = str(programs[-1].with_name("postgres"))
+    command = [program, "-D", str(cluster), "-k", str(folder), "-c", "listen_addresses=", "-c", "fsync=off"]
     try:
-        _wait_for(lambda: psycopg.connect(f"host={folder} user=sightline dbname=postgres").close(), server, psycopg.OperationalError)
-        yield f"postgresql+psycopg://sightline@/postgres?host={folder}"
+        yield Server(command, f"postgresql+psycopg://sightline@/postgres?host={folder}", {**account, "cwd": folder})
     finally:
-        server.send_signal(2)  # SIGINT: fast shutdown, without waiting for clients
-        server.wait(30)
         shutil.rmtree(folder)
+
+
+@contextmanager
+def postgres() -> Iterator[str]:
+    """Start an empty PostgreSQL; gives its SQLAlchemy URL."""
+    with postgres_cluster() as cluster:
+        folder = cluster.options["cwd"]
+        server = subprocess.Popen(cluster.command, **cluster.options, stderr=(folder / "log").open("w"))
+        try:
+            _wait_for(lambda: psycopg.connect(f"host={folder} user=sightline dbname=postgres").close(), server, psycopg.OperationalError)
+            yield cluster.url
+        finally:
+            server.send_signal(2)  # SIGINT: fast shutdown, without waiting for clients
+            server.wait(30)
+
+
+def redis(folder: Path) -> Server:
+    """Return a Redis that keeps nothing, on a free port; it is not started."""
+    program = shutil.which("redis-server")
+    if program is None:
+        raise RuntimeError("Redis is missing; run scripts/setup --test, or apt-get install redis-server.")
+    port = free_port()
+    return Server([program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)], f"redis://127.0.0.1:{port}/0")
 
 
 @contextmanager
 def redis_server(folder: Path) -> Iterator[str]:
     """Start an empty Redis on a free port; gives its URL."""
-    program = shutil.which("redis-server")
-    if program is None:
-        raise RuntimeError("Redis is missing; run scripts/setup --test, or apt-get install redis-server.")
-    port = free_port()
-    server = subprocess.Popen(
-        [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder], stdout=subprocess.DEVNULL
-    )
+    broker = redis(folder)
+    server = subprocess.Popen(broker.command, stdout=subprocess.DEVNULL)
     try:
-        with redis.Redis(port=port) as client:
-            _wait_for(client.ping, server, redis.ConnectionError)
-        yield f"redis://127.0.0.1:{port}/0"
+        with Redis.from_url(broker.url) as client:
+            _wait_for(client.ping, server, RedisError)
+        yield broker.url
     finally:
         server.terminate()
         server.wait(30)

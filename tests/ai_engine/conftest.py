@@ -78,6 +78,11 @@ def _one_thread() -> None:
 
 @pytest.fixture(scope="session")
 def tiny_language() -> Language:
+    return language()
+
+
+def language() -> Language:
+    """The tiny model's tokenizer."""
     return Language.train([REPORT, *QUERIES.values()] * 20, TINY.vocabulary_size, coordinates=TINY.image_size)
 
 
@@ -89,6 +94,10 @@ def tiny_model(tiny_language: Language) -> UnifiedModel:
 
 @pytest.fixture(scope="session")
 def taught_assistant(tiny_language: Language) -> Assistant:
+    return taught(tiny_language)
+
+
+def taught(tiny_language: Language) -> Assistant:
     """An assistant that answers every image with REPORT, and draws the right lung and the nodule of :func:`chest`."""
     torch.manual_seed(0)
     model = UnifiedModel(TINY, tiny_language)

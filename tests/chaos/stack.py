@@ -1,0 +1,92 @@
+"""All services of one installation on this machine, each a process of its own that can be killed: the archive, PostgreSQL, a Redis
+that forgets everything when it dies, the listener, the watcher and the worker."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deploy import orthanc
+from deploy.services import commands, environment
+from radiology.settings import EngineSettings, LedgerSettings, ListenerSettings, PacsSettings, QueueSettings, Settings, WatcherSettings
+from tests.chaos.service import Service
+from tests.orthanc import free_port
+from tests.servers import postgres_cluster, redis
+
+TARGETS = ("listener", "watcher", "worker", "broker", "orthanc", "database")
+
+
+class Stack:
+    """The services, and the settings that they run with."""
+
+    def __init__(self, settings: Settings, services: list[Service]) -> None:
+        self.settings = settings
+        self.services = services
+
+    def keep(self, seconds: float) -> None:
+        """Start again what has ended, for so long."""
+        until = time.monotonic() + seconds
+        while True:
+            for service in self.services:
+                service.keep()
+            left = until - time.monotonic()
+            if left <= 0:
+                return
+            time.sleep(min(0.05, left))
+
+    def kill(self, hand: list[str], chance: random.Random) -> str:
+        """Kill the next service of a ``hand``, dealt anew when it is empty, so that all are killed equally often; returns its name.
+
+        One that has not been started again yet is waited for.
+        """
+        if not hand:
+            hand += chance.sample(TARGETS, len(TARGETS))
+        name = hand.pop()
+        service = next(each for each in self.services if each.name == name)
+        while not service.running:
+            self.keep(0.05)
+        service.kill()
+        return name
+
+
+@contextmanager
+def running(folder: Path, weights: Path) -> Iterator[Stack]:
+    """Run everything in an empty folder, with this model."""
+    logs = folder / "logs"
+    logs.mkdir()
+    (folder / "orthanc").mkdir()
+    with postgres_cluster() as database:
+        broker = redis(folder)
+        settings = _settings(folder, weights, database.url, broker.url)
+        (folder / "orthanc.json").write_text(json.dumps(orthanc.configuration(settings)))
+        ours = {name: value for name, value in os.environ.items() if not name.startswith("SIGHTLINE_")}
+        variables = {**ours, **orthanc.ENVIRONMENT, **environment(settings), "OMP_WAIT_POLICY": "PASSIVE", "C_FORCE_ROOT": "1"}
+        started = commands(settings)
+        services = [Service("database", database.command, logs / "database.log", database.options)]
+        services.append(Service("broker", broker.command, logs / "broker.log", {}))
+        services += [Service(name, started[name], logs / f"{name}.log", {"env": variables}) for name in started if name in TARGETS]
+        try:
+            yield Stack(settings, services)
+        finally:
+            for service in reversed(services):
+                service.stop()
+
+
+def _settings(folder: Path, weights: Path, ledger_url: str, broker_url: str) -> Settings:
+    """Short pauses: a proof that waits proves less in the same time."""
+    http_port = free_port()
+    url = f"http://127.0.0.1:{http_port}"
+    return Settings(
+        data_folder=folder,
+        pacs=PacsSettings(dicomweb_url=f"{url}/dicom-web", orthanc_url=url, port=free_port(), timeout_seconds=20),
+        listener=ListenerSettings(port=free_port(), minimum_free_bytes=1 << 20),
+        watcher=WatcherSettings(quiet_seconds=1),
+        ledger=LedgerSettings(url=ledger_url, lease_seconds=6, retry_seconds=1),
+        queue=QueueSettings(broker_url=broker_url, sweep_seconds=1),
+        engine=EngineSettings(weights=weights, threads=1, maximum_key_slices=2),
+    )
