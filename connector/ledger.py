@@ -30,6 +30,7 @@ from radiology.thinking import Look
 
 MODEL_IN_USE = "engine.weights_hash"
 """Name under which the worker remembers the weights hash of the model that it reads with."""
+_LONGEST_PAUSE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -272,20 +273,33 @@ class Ledger:
         pause = timedelta(seconds=self._settings.retry_seconds * 2 ** (max(job.attempts, 1) - 1))
         return self._put_back(job, worker, reason.rstrip("."), _now() + pause)
 
+    def postpone(self, job_id: int, worker: str, reason: str) -> Job:
+        """RUNNING -> QUEUED because the archive is away, which says nothing of the study: the attempt does not count.
+
+        The pause doubles each time, up to a minute, so that all is read soon after the archive is back.
+        """
+        before = sum((step.source, step.target) == (JobState.RUNNING, JobState.QUEUED) for step in self.history(job_id))
+        pause = timedelta(seconds=min(self._settings.retry_seconds * 2 ** min(before, 16), _LONGEST_PAUSE_SECONDS))
+        again = f"{reason.rstrip('.')}; it is tried again."
+        uncounted = tables.jobs.c.attempts - 1
+        due = _now() + pause
+        return self._step(job_id, JobState.RUNNING, JobState.QUEUED, again, held_by=worker, due=due, worker="", attempts=uncounted)
+
     def finish(self, job_id: int, worker: str, state: JobState, reason: str, outcome: Outcome) -> Job:
         """RUNNING -> DONE, FAILED or REFUSED, with what the worker leaves behind."""
-        job = self._step(
-            job_id,
-            JobState.RUNNING,
-            state,
-            reason,
-            held_by=worker,
-            weights_hash=outcome.weights_hash,
-            result_uids=list(outcome.result_uids),
-            parts=dict(outcome.parts),
-            raw_answer=outcome.raw_answer,
-        )
         with self._database.transaction() as connection:
+            job = self._change(
+                connection,
+                job_id,
+                JobState.RUNNING,
+                state,
+                reason,
+                held_by=worker,
+                weights_hash=outcome.weights_hash,
+                result_uids=list(outcome.result_uids),
+                parts=dict(outcome.parts),
+                raw_answer=outcome.raw_answer,
+            )
             if outcome.thinking:
                 put(connection, tables.thinking, {"job_id": job_id}, {"steps": [asdict(look) for look in outcome.thinking]})
             if outcome.standing:
@@ -370,7 +384,22 @@ class Ledger:
         again = f"{why}; it is tried again."
         return self._step(job.job_id, JobState.RUNNING, JobState.QUEUED, again, held_by=worker, due=due, worker="")
 
-    def _step(self, job_id: int, source: JobState, target: JobState, reason: str, *, held_by: str | None = None, **values: Any) -> Job:
+    def _step(self, job_id: int, source: JobState, target: JobState, reason: str, **values: Any) -> Job:
+        """Take one step by itself."""
+        with self._database.transaction() as connection:
+            return self._change(connection, job_id, source, target, reason, **values)
+
+    def _change(
+        self,
+        connection: sa.Connection,
+        job_id: int,
+        source: JobState,
+        target: JobState,
+        reason: str,
+        *,
+        held_by: str | None = None,
+        **values: Any,
+    ) -> Job:
         """Take one step, and note it; the row changes only if it still is in ``source`` (and held by ``held_by``)."""
         if target not in TRANSITIONS[source]:
             raise IllegalTransition(f"A job cannot go from {source} to {target}.")
@@ -378,14 +407,13 @@ class Ledger:
         where = [tables.jobs.c.job_id == job_id, tables.jobs.c.state == source]
         if held_by is not None:
             where.append(tables.jobs.c.worker == held_by)
-        with self._database.transaction() as connection:
-            changed = sa.update(tables.jobs).where(*where).values(state=target, reason=reason, updated=now, **values).returning(tables.jobs)
-            row = connection.execute(changed).first()
-            if row is None:
-                holder = f" held by {held_by}" if held_by is not None else ""
-                raise IllegalTransition(f"Job {job_id} is not {source}{holder}, so it cannot become {target}.")
-            self._note(connection, job_id, source, target, reason, now)
-            return _job(row)
+        changed = sa.update(tables.jobs).where(*where).values(state=target, reason=reason, updated=now, **values).returning(tables.jobs)
+        row = connection.execute(changed).first()
+        if row is None:
+            holder = f" held by {held_by}" if held_by is not None else ""
+            raise IllegalTransition(f"Job {job_id} is not {source}{holder}, so it cannot become {target}.")
+        self._note(connection, job_id, source, target, reason, now)
+        return _job(row)
 
     def _note(self, connection: sa.Connection, job_id: int, source: JobState | None, target: JobState, reason: str, time: datetime) -> None:
         connection.execute(sa.insert(tables.transitions).values(job_id=job_id, source=source, target=target, reason=reason, time=time))

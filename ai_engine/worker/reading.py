@@ -29,6 +29,7 @@ from radiology.errors import (
     LedgerError,
     PacsError,
     PacsRefused,
+    PacsUnreachable,
     SopClassRefused,
     StudyError,
     UnreadableAnswer,
@@ -81,6 +82,8 @@ def read_study(job_id: int, worker: Worker) -> Job | None:
             made_with = worker.engine.identity.weights_hash
             outcome = Outcome(made_with, ending.result_uids, parts, ending.raw_answer, ending.thinking, ending.standing)
             after = ledger.finish(job_id, worker.name, ending.state, ending.reason, outcome)
+        except PacsUnreachable as error:
+            after = ledger.postpone(job_id, worker.name, str(error))
         except PacsError as error:
             after = ledger.requeue(job_id, worker.name, str(error))
         _log.info(str(after.state), reason=after.reason, parts=parts)

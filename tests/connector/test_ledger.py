@@ -128,17 +128,41 @@ def test_a_lost_message_is_sent_again_and_ever_more_rarely(ledger: Ledger, study
     assert [sent_after(seconds) for seconds in (61, 70, 123, 200, 247)] == [True, False, True, False, True]
 
 
-def test_an_unreachable_archive_is_tried_again_after_growing_pauses_and_then_given_up(ledger: Ledger, study: str) -> None:
+def test_a_study_that_the_archive_refuses_is_tried_again_after_growing_pauses_and_then_given_up(ledger: Ledger, study: str) -> None:
     job_id = queued(ledger, study)
     ledger.take(job_id, "worker-1")
     start = datetime.now(UTC)
-    job = ledger.requeue(job_id, "worker-1", "The archive does not answer.")
-    assert (job.state, job.reason) == (JobState.QUEUED, "The archive does not answer; it is tried again.")
+    job = ledger.requeue(job_id, "worker-1", "The archive has no room.")
+    assert (job.state, job.reason) == (JobState.QUEUED, "The archive has no room; it is tried again.")
     assert job_id not in ledger.sweep(start + timedelta(seconds=9))
     assert job_id in ledger.sweep(start + timedelta(seconds=15))
     ledger.take(job_id, "worker-1")
-    job = ledger.requeue(job_id, "worker-1", "The archive does not answer.")
-    assert (job.state, job.reason) == (JobState.FAILED, "The archive does not answer; given up after 2 attempts.")
+    job = ledger.requeue(job_id, "worker-1", "The archive has no room.")
+    assert (job.state, job.reason) == (JobState.FAILED, "The archive has no room; given up after 2 attempts.")
+
+
+def test_a_study_waits_for_an_archive_that_is_away_as_long_as_it_takes(ledger: Ledger, study: str) -> None:
+    job_id = queued(ledger, study)
+    for pause in (10, 20, 40, 60, 60, 60):
+        taken = ledger.take(job_id, "worker-1")
+        assert taken is not None
+        assert taken.attempts == 1
+        start = datetime.now(UTC)
+        job = ledger.postpone(job_id, "worker-1", "The archive does not answer.")
+        assert (job.state, job.reason) == (JobState.QUEUED, "The archive does not answer; it is tried again.")
+        assert job_id not in ledger.sweep(start + timedelta(seconds=pause - 1))
+        assert job_id in ledger.sweep(datetime.now(UTC) + timedelta(seconds=pause))
+
+
+def test_a_job_is_done_together_with_what_the_worker_leaves_behind_or_not_at_all(ledger: Ledger, study: str) -> None:
+    job_id = queued(ledger, study)
+    ledger.take(job_id, "worker-1")
+    unwritable = Look(b"bytes are no words", "1.2.3")  # type: ignore[arg-type]
+    with pytest.raises((LedgerError, TypeError)):
+        ledger.finish(job_id, "worker-1", JobState.DONE, "Stored.", Outcome(thinking=(unwritable,)))
+    job = ledger.job(job_id)
+    assert job is not None
+    assert job.state is JobState.RUNNING
 
 
 def test_retry_queues_a_failed_study_again_with_fresh_attempts(ledger: Ledger, study: str) -> None:

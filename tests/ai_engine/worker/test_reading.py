@@ -157,15 +157,16 @@ def test_an_archive_that_is_away_is_tried_again_and_the_study_is_read_once_it_is
     pacs.store(instances)
     job_id = queued(ledger, instances)
     orthanc.stop()
-    job = read_study(job_id, worker)
-    assert job is not None
-    assert job.state is JobState.QUEUED
-    assert "does not answer" in job.reason
+    for _ in range(7):  # more often than a study is tried that is itself the trouble
+        job = read_study(job_id, worker)
+        assert job is not None
+        assert job.state is JobState.QUEUED
+        assert "does not answer" in job.reason
+        assert job_id in ledger.sweep(datetime.now(UTC) + timedelta(seconds=61))
     orthanc.start()
-    assert job_id in ledger.sweep(datetime.now(UTC) + timedelta(minutes=1))
     job = read_study(job_id, worker)
     assert job is not None
-    assert (job.state, job.attempts) == (JobState.DONE, 2)
+    assert (job.state, job.attempts) == (JobState.DONE, 1)
 
 
 def test_a_study_that_the_archive_does_not_hold_is_failed(ledger: Ledger, worker: Worker) -> None:
