@@ -25,7 +25,9 @@ from pynetdicom.transport import ThreadedAssociationServer
 from radiology.settings import ListenerSettings
 
 _LARGEST_REQUEST = 1 << 20
+_LARGEST_COMMAND = 1 << 16
 _PIECE = 1 << 16
+_FAREWELL_SECONDS = 1.0
 _UNANSWERED = 8
 
 # Result, source and reason of A-ASSOCIATE-RJ (PS3.8 9.3.4)
@@ -100,6 +102,15 @@ class Door:
         with self._lock:
             self._callers.pop(connection, None)
 
+    def clear(self) -> None:
+        """Hang up on all who wait; the entity's own farewell is for associations only."""
+        with self._lock:
+            waiting = [caller for caller in self._callers.values() if not caller.ae_title]
+        for caller in waiting:
+            _hang_up(caller.connection)
+            if caller.association is not None and caller.association.ident is not None:
+                caller.association.join(_FAREWELL_SECONDS)
+
     def _forget_who_is_gone(self) -> None:
         for connection in [connection for connection, caller in self._callers.items() if caller.gone]:
             connection.close()  # pynetdicom leaves it open where the other side was first
@@ -125,6 +136,11 @@ class Door:
                 raise OSError(f"A PDU of {size} bytes was announced; {limit} are accepted.")
             if association.dimse.msg_queue.qsize() > _UNANSWERED:  # one operation at a time was agreed on (PS3.7 D.3.3.3)
                 raise OSError("Messages come without waiting for their answers.")
+            message = association.dimse.message
+            if message and message.encoded_command_set.tell() > _LARGEST_COMMAND:
+                raise OSError("A command has no end.")
+            if message and message.data_set.tell() > self._settings.maximum_instance_bytes:
+                raise OSError("A data set is longer than SIGHTLINE_LISTENER__MAXIMUM_INSTANCE_BYTES.")
             received = _receive(connection, size, time.monotonic() + idle_seconds if association.is_established else until)
             connection.settimeout(idle_seconds)  # for our answers: who does not read them is hung up on too
             return received
@@ -167,9 +183,11 @@ class Door:
 
     def _closed(self, event: evt.Event) -> None:
         with self._lock:
-            for connection in [connection for connection, caller in self._callers.items() if caller.association is event.assoc]:
-                connection.close()
-                del self._callers[connection]
+            for caller in [caller for caller in self._callers.values() if caller.association is event.assoc]:
+                caller.connection.close()
+                del self._callers[caller.connection]
+        if event.assoc.requestor.primitive is None:
+            event.assoc.dul.to_user_queue.put(None)  # its thread would wait for a request till its time is over
         self._left()
 
 

@@ -80,6 +80,7 @@ class Listener:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._door.clear()
         self._entity.shutdown()
 
     @property

@@ -59,6 +59,7 @@ class ListenerSettings(TlsSettings):
     greeting_seconds: float = Field(10.0, description="A caller has this long to ask for an association, then it is hung up on.")
     idle_seconds: float = Field(60.0, description="An association that is silent for this long, or that long over one PDU, is ended.")
     maximum_pdu_bytes: int = Field(131072, description="Largest PDU it receives.")
+    maximum_instance_bytes: int = Field(1 << 31, description="Longest instance it takes; it is held in memory while it comes.")
     minimum_free_bytes: int = Field(1 << 30, description="With less disk free than this it answers 0xA700, try again later.")
 
     @model_validator(mode="after")

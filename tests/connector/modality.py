@@ -13,10 +13,13 @@ from pynetdicom.sop_class import Verification
 from radiology.settings import ListenerSettings
 
 
-def associate(settings: ListenerSettings, *kinds: tuple[str, str], calling: str = "MODALITY", called: str = "") -> Any:
+def associate(
+    settings: ListenerSettings, *kinds: tuple[str, str], calling: str = "MODALITY", called: str = "", source: str = "127.0.0.1"
+) -> Any:
+    """Call the listener from an address of this machine (any of 127.0.0.0/8 is)."""
     caller = AE(calling)
     contexts = [build_context(sop_class, syntax) for sop_class, syntax in kinds] or [build_context(Verification)]
-    return caller.associate(settings.host, settings.port, contexts=contexts, ae_title=called or settings.ae_title)
+    return caller.associate(settings.host, settings.port, contexts=contexts, ae_title=called or settings.ae_title, bind_address=(source, 0))
 
 
 def send(settings: ListenerSettings, instance: Dataset | Path) -> int:

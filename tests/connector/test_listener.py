@@ -1,10 +1,8 @@
 """Whatever a modality sends is on disk, bit for bit, before it hears success; what cannot be kept is refused with the right status."""
 
-import socket
-import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
@@ -109,29 +107,6 @@ def test_the_same_uid_with_other_pixels_replaces_nothing(listener: Listener, set
     assert [dcmread(path).PixelData for path in spool.waiting()] == [first.PixelData, second.PixelData]
 
 
-def test_who_calls_by_another_name_is_rejected(spool: Spool) -> None:
-    settings = ListenerSettings(port=free_port(), callers={"CT1": ["127.0.0.0/8"]}, minimum_free_bytes=1)
-    with Listener(settings, spool, lambda: None):
-        stranger, misled, known = (
-            associate(settings, calling="STRANGER"),
-            associate(settings, calling="CT1", called="OTHER"),
-            associate(settings, calling="CT1"),
-        )
-        assert (stranger.is_rejected, misled.is_rejected, known.is_established) == (True, True, True)
-        assert (stranger.acceptor.primitive.result_str, stranger.acceptor.primitive.diagnostic) == ("Rejected Permanent", 3)
-        known.release()
-
-
-def test_one_association_too_many_is_told_to_come_again(spool: Spool) -> None:
-    settings = ListenerSettings(port=free_port(), maximum_associations=2, minimum_free_bytes=1)
-    with Listener(settings, spool, lambda: None):
-        held = [associate(settings) for _ in range(3)]
-        assert [each.is_established for each in held] == [True, True, False]
-        assert held[2].acceptor.primitive.result_str == "Rejected Transient"
-        for each in held[:2]:
-            each.release()
-
-
 def send_bytes(settings: ListenerSettings, folder: Path, announced: Dataset, encoded: bytes) -> int:
     """C-STORE any bytes under a command that announces an instance."""
     file = folder / "announced.dcm"
@@ -209,14 +184,6 @@ def test_a_full_disk_asks_the_sender_to_try_later(spool: Spool) -> None:
     with Listener(settings, spool, lambda: None):
         assert send(settings, radiograph(generate_uid())) == 0xA700
     assert spool.waiting() == []
-
-
-def test_a_pdu_of_a_length_nobody_agreed_on_ends_the_connection(listener: Listener, settings: ListenerSettings) -> None:
-    with socket.create_connection((settings.host, settings.port), timeout=20) as hostile:
-        hostile.sendall(struct.pack(">BBL", 1, 0, 0xFFFFFFF0) + bytes(1 << 16))
-        with suppress(ConnectionResetError):
-            assert hostile.recv(1) == b""
-    assert send(settings, radiograph(generate_uid())) == 0x0000
 
 
 def test_the_logs_carry_uids_and_never_the_patient(
