@@ -266,18 +266,18 @@ declare global {
         visibility: { setAnnotationVisibility(uid: string, isVisible: boolean): void };
       };
       segmentation: {
-        config: {
-          style: {
-            setStyle(
-              specifier: { type: 'Labelmap'; segmentationId: string; segmentIndex: number },
-              style: { fillAlpha: number; fillAlphaInactive: number }
-            ): void;
-          };
+        /** Says nothing to anyone; `config.style` tells every viewport, and each word is a drawing. */
+        segmentationStyle: {
+          setStyle(
+            specifier: { type: 'Labelmap'; segmentationId: string; segmentIndex: number },
+            style: { fillAlpha: number; fillAlphaInactive: number }
+          ): void;
         };
         triggerSegmentationEvents: { triggerSegmentationDataModified(segmentationId: string): void };
       };
       utilities: {
         segmentation: {
+          triggerSegmentationRender(viewportId: string): void;
           triggerSegmentationRenderBySegmentationId(segmentationId: string): void;
           setBrushSizeForToolGroup(toolGroupId: string, radius: number, toolName: string): void;
         };

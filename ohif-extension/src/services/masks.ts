@@ -34,6 +34,8 @@ export class Masks {
   private isVisible = true;
   private readonly hidden = new Set<string>();
   private readonly told = new Map<string, unknown>();
+  /** Viewports whose masks look different now, with the image that each showed when they were changed. */
+  private readonly due = new Map<string, string | undefined>();
 
   constructor(
     private readonly host: Host,
@@ -202,33 +204,50 @@ export class Masks {
     return null;
   }
 
-  /** Tell OHIF what has changed of how the segments look, and nothing else: it draws every viewport again for each word. */
+  /** Tell Cornerstone what has changed of how the segments look, and nothing else: most words to OHIF cost a drawing each. */
   private paint(): void {
     const isLit = [...this.present.values()].some(({ trackingUids }) => [...trackingUids.values()].includes(this.lit ?? ''));
     for (const { layers, trackingUids } of this.present.values()) {
       for (const { segmentationId, segments } of layers) {
-        let isChanged = false;
+        const viewportIds = this.service.getViewportIdsWithSegmentation(segmentationId);
         for (const segmentIndex of segments) {
           const uid = trackingUids.get(segmentIndex) ?? '';
           const isHidden = !this.isVisible || this.hidden.has(uid);
           const alpha = isHidden ? 0 : !isLit ? USUAL : uid === this.lit ? LIT : DIM;
           if (this.change(`${segmentationId} ${segmentIndex} alpha`, alpha, USUAL)) {
-            isChanged = true;
             const style = { fillAlpha: alpha, fillAlphaInactive: alpha };
-            window.cornerstoneTools.segmentation.config.style.setStyle({ type: 'Labelmap', segmentationId, segmentIndex }, style);
+            window.cornerstoneTools.segmentation.segmentationStyle.setStyle({ type: 'Labelmap', segmentationId, segmentIndex }, style);
+            viewportIds.forEach(viewportId => this.drawSoon(viewportId));
           }
-          for (const viewportId of this.service.getViewportIdsWithSegmentation(segmentationId)) {
+          for (const viewportId of viewportIds) {
             if (this.change(`${segmentationId} ${segmentIndex} ${viewportId}`, isHidden, false)) {
               this.service.setSegmentVisibility(viewportId, segmentationId, segmentIndex, !isHidden, 'Labelmap');
             }
           }
         }
-        if (isChanged) {
-          window.cornerstoneTools.utilities.segmentation.triggerSegmentationRenderBySegmentationId(segmentationId);
-        }
       }
     }
   }
+
+  private drawSoon(viewportId: string): void {
+    if (this.due.size === 0) {
+      requestAnimationFrame(this.draw);
+    }
+    if (!this.due.has(viewportId)) {
+      this.due.set(viewportId, this.images.canvas(viewportId)?.getCurrentImageId?.());
+    }
+  }
+
+  /** Each viewport once; a stack that has meanwhile gone to another image draws its masks anew by itself. */
+  private readonly draw = (): void => {
+    this.due.forEach((imageId, viewportId) => {
+      const canvas = this.images.canvas(viewportId);
+      if (canvas && !(canvas.setImageIdIndex && canvas.getCurrentImageId?.() !== imageId)) {
+        window.cornerstoneTools.utilities.segmentation.triggerSegmentationRender(viewportId);
+      }
+    });
+    this.due.clear();
+  };
 
   private change(what: string, value: unknown, usual: unknown): boolean {
     const before = this.told.get(what) ?? usual;

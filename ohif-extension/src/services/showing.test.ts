@@ -29,8 +29,8 @@ class Viewer {
           state: { getAllAnnotations: () => this.annotations },
           visibility: { setAnnotationVisibility: nothing },
         },
-        segmentation: { config: { style: { setStyle: nothing } } },
-        utilities: { segmentation: { triggerSegmentationRenderBySegmentationId: nothing } },
+        segmentation: { segmentationStyle: { setStyle: nothing } },
+        utilities: { segmentation: { triggerSegmentationRender: nothing, triggerSegmentationRenderBySegmentationId: nothing } },
       },
     });
   }
