@@ -4,6 +4,7 @@
     sightline status [STUDY]                    what is known of each study, or every step of one
     sightline doctor                            whether everything is well, and what to do where it is not
     sightline send FOLDER                       send a folder of DICOM files to the listener
+    sightline quarantine                        what came under a UID that stands for something else
     sightline questions STUDY                   who asked what about a study, and what was answered
     sightline audit                             who signed in, saw, judged, asked or was turned away
     sightline retry STUDY                       try a failed or refused study again
@@ -141,6 +142,20 @@ def retry(study_uid: Annotated[str, typer.Argument(metavar="STUDY", help="Study 
     """Try a failed or refused study again."""
     job = Ledger.open(_settings()).retry(study_uid)
     typer.echo(f"Study {job.study_uid} is {job.state}: {job.reason}")
+
+
+@app.command()
+def quarantine(release: Annotated[str, typer.Option(metavar="INSTANCE", help="Send this instance to the archive after all.")] = "") -> None:
+    """Show what came under the UID of something else and is kept from the archive, the oldest first."""
+    from connector.quarantine import Quarantine
+
+    held = Quarantine(_settings().data_folder / "spool")
+    if release:
+        typer.echo(f"{held.release(release)} files go to the archive.")
+        return
+    for path in held.files():
+        came = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+        typer.echo(f"{_clock(came)}  study {path.parent.name}  instance {path.name.partition('~')[0]}  {path}")
 
 
 @app.command()

@@ -112,9 +112,18 @@ class Listener:
             return NOT_AS_ANNOUNCED, f"The data set is instance {instance_uid}, the command announced another instance or class."
         self._door.caller(event.assoc).studies.add(study_uid)
         try:
-            self._spool.keep(study_uid, instance_uid, event.encoded_dataset())
+            path = self._spool.keep(study_uid, instance_uid, event.encoded_dataset())
         except OSError as error:
             return OUT_OF_RESOURCES, f"The spool cannot be written: {error.strerror}."
+        if self._spool.quarantine.holds(path):
+            _log.error(
+                "instance quarantined",
+                study_uid=study_uid,
+                instance_uid=instance_uid,
+                calling_ae=event.assoc.requestor.ae_title,
+                address=event.assoc.requestor.address,
+                reason="Its UID came with another content before; see `sightline quarantine`.",
+            )
         self._news()
         return SUCCESS, ""
 

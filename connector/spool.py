@@ -1,9 +1,10 @@
 """The spool: instances that a sender was told are safe, until the archive has them.
 
     spool/incoming/   bytes being written; whatever lies here when the listener starts was never acknowledged
-    spool/waiting/    <study UID>/<SOP Instance UID>.dcm, complete and on disk, to be forwarded;
-                      <SOP Instance UID>~<number>.dcm where the same UID came again with other bytes
+    spool/waiting/    <study UID>/<SOP Instance UID>.dcm, complete and on disk, to be forwarded
     spool/refused/    the same, for what the archive will not take
+    spool/quarantine/ what came under the UID of something else, see connector.quarantine
+    spool/given.sqlite fingerprints of what the archive was given
 
 A file counts once it is in ``waiting``: it is written elsewhere on the same volume, synced and then renamed, so a crash
 leaves no half file there. Names are made of UIDs that were checked, never of strings of a data set.
@@ -17,6 +18,9 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 from uuid import uuid4
+
+from connector import durable
+from connector.quarantine import Given, Quarantine, fingerprint
 
 _UID = re.compile(r"\d+(\.\d+)*")
 
@@ -35,6 +39,8 @@ class Spool:
         shutil.rmtree(self._incoming, ignore_errors=True)
         for path in (self._incoming, self._waiting, self._refused):
             path.mkdir(parents=True, exist_ok=True)
+        self.quarantine = Quarantine(folder)
+        self._given = Given(folder / "given.sqlite")
 
     @property
     def free_bytes(self) -> int:
@@ -42,7 +48,7 @@ class Spool:
         return shutil.disk_usage(self._waiting).free
 
     def keep(self, study_uid: str, instance_uid: str, content: bytes) -> Path:
-        """Put a file in ``waiting``; when this returns, it survives a power cut.
+        """Put a file in ``waiting``, or in quarantine where its UID stands for another content; then it survives a power cut.
 
         Raises:
             ValueError: one of the UIDs is none.
@@ -50,17 +56,22 @@ class Spool:
         if not (is_uid(study_uid) and is_uid(instance_uid)):
             raise ValueError("A file is named by UIDs only.")
         target = self._waiting / study_uid / f"{instance_uid}.dcm"
-        with suppress(FileNotFoundError):
-            if target.read_bytes() == content:
-                return target
-            target = target.with_stem(f"{instance_uid}~{uuid4().int}")  # the archive decides which one it believes
         part = self._incoming / uuid4().hex
         try:
             with part.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-            return self._move(part, target)
+            while True:
+                given = self._given.of(instance_uid)
+                if given is not None and given != fingerprint(part):
+                    return self.quarantine.hold(part, study_uid, instance_uid)
+                try:
+                    return durable.place(part, target)
+                except FileExistsError:
+                    with suppress(FileNotFoundError):  # it was forwarded just now: look again
+                        is_same = fingerprint(part) == fingerprint(target)
+                        return target if is_same else self.quarantine.hold(part, study_uid, instance_uid)
         finally:
             part.unlink(missing_ok=True)
 
@@ -77,32 +88,15 @@ class Spool:
         return sorted(self._refused.glob("*/*.dcm"))
 
     def forwarded(self, path: Path) -> None:
-        """Forget a file: the archive has it."""
+        """Forget a file, but for its fingerprint: the archive has it."""
+        self._given.note(path.stem.partition("~")[0], fingerprint(path))
         path.unlink()
 
     def refuse(self, path: Path) -> None:
         """Set a file aside: the archive will not take it."""
-        self._move(path, self._refused / path.parent.name / path.name)
+        durable.move(path, self._refused / path.parent.name / path.name)
 
     def readmit(self) -> None:
         """Put everything that was set aside back, to be tried once more."""
         for path in self.refused():
-            self._move(path, self._waiting / path.parent.name / path.name)
-
-    def _move(self, source: Path, target: Path) -> Path:
-        """Rename within the volume, atomically, and make the new name durable."""
-        if not target.parent.exists():
-            target.parent.mkdir(exist_ok=True)
-            _sync(target.parent.parent)
-        source.rename(target)
-        _sync(target.parent)
-        return target
-
-
-def _sync(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+            durable.move(path, self._waiting / path.parent.name / path.name)

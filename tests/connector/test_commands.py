@@ -6,6 +6,8 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from io import BytesIO
 from pathlib import Path
 
 import httpx
@@ -14,6 +16,7 @@ from pydicom import Dataset
 from pydicom.data import get_testdata_file
 
 from connector.ledger import Ledger
+from connector.spool import Spool
 from radiology.judgement import Observer
 from radiology.question import Answer, Point, Prompt, QuestionKind
 from radiology.report import ModelIdentity
@@ -200,3 +203,20 @@ def sightline_accepts(settings: Settings) -> bool:
     """Whether the listener takes connections."""
     with socket.socket() as probe:
         return probe.connect_ex((settings.listener.host, settings.listener.port)) == 0
+
+
+def test_what_is_in_quarantine_is_listed_and_let_go_by_name(settings: Settings) -> None:
+    first = radiograph("1.2.3")
+    second = deepcopy(first)
+    second.PixelData = bytes(128)
+    spool = Spool(settings.data_folder / "spool")
+    for each in (first, second):
+        stream = BytesIO()
+        each.save_as(stream, enforce_file_format=True)
+        spool.keep("1.2.3", first.SOPInstanceUID, stream.getvalue())
+    listed = sightline("quarantine", settings=settings).stdout.splitlines()
+    assert len(listed) == 1
+    assert f"study 1.2.3  instance {first.SOPInstanceUID}" in listed[0]
+    assert "in quarantine" in sightline("quarantine", "--release", "1.2.9", settings=settings).stderr
+    assert sightline("quarantine", "--release", first.SOPInstanceUID, settings=settings).returncode == 0
+    assert (len(spool.waiting()), spool.quarantine.files()) == (2, [])

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from copy import deepcopy
 from io import BytesIO
@@ -62,8 +63,8 @@ def listener(settings: ListenerSettings, _spool: Spool) -> Iterator[Listener]:
 @pytest.fixture
 def spool(_spool: Spool) -> Spool:
     """The listener's spool, empty."""
-    for path in _spool.waiting():
-        _spool.forwarded(path)
+    for path in [*_spool.waiting(), *_spool.quarantine.files()]:
+        path.unlink()
     return _spool
 
 
@@ -99,12 +100,40 @@ def test_an_instance_sent_twice_is_kept_once(listener: Listener, settings: Liste
     assert len(spool.waiting()) == 1
 
 
-def test_the_same_uid_with_other_pixels_replaces_nothing(listener: Listener, settings: ListenerSettings, spool: Spool) -> None:
+@pytest.mark.parametrize("archive_has_it", [False, True])
+def test_the_same_uid_with_other_pixels_is_quarantined_and_named(
+    listener: Listener, settings: ListenerSettings, spool: Spool, capfd: pytest.CaptureFixture[str], archive_has_it: bool
+) -> None:
     first = radiograph(generate_uid())
     second = deepcopy(first)
     second.PixelData = bytes(128)
-    assert [send(settings, first), send(settings, second)] == [0x0000, 0x0000]
-    assert [dcmread(path).PixelData for path in spool.waiting()] == [first.PixelData, second.PixelData]
+    assert send(settings, first) == 0x0000
+    if archive_has_it:
+        spool.forwarded(spool.waiting()[0])
+    assert [send(settings, second), send(settings, second)] == [0x0000, 0x0000]
+    assert [dcmread(path).PixelData for path in spool.waiting()] == ([] if archive_has_it else [first.PixelData])
+    assert [dcmread(path).PixelData for path in spool.quarantine.files()] == [second.PixelData]
+    assert "instance quarantined" in capfd.readouterr().out
+    assert send(settings, first) == 0x0000
+    assert [dcmread(path).PixelData for path in spool.waiting()] == [first.PixelData]
+    assert spool.quarantine.release(first.SOPInstanceUID) == 1
+    assert {dcmread(path).PixelData for path in spool.waiting()} == {first.PixelData, second.PixelData}
+
+
+def test_of_two_that_come_at_once_under_one_uid_each_is_kept(spool: Spool) -> None:
+    contents = [radiograph("1.2.3") for _ in range(8)]
+    for number, each in enumerate(contents):
+        each.SOPInstanceUID, each.PixelData = "1.2.3.4", bytes([number]) * 128
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda each: spool.keep("1.2.3", "1.2.3.4", file_of(each)), contents))
+    kept = [dcmread(path).PixelData[0] for path in [*spool.waiting(), *spool.quarantine.files()]]
+    assert (sorted(kept), len(spool.waiting())) == (list(range(8)), 1)
+
+
+def file_of(instance: Dataset) -> bytes:
+    stream = BytesIO()
+    instance.save_as(stream, enforce_file_format=True)
+    return stream.getvalue()
 
 
 def send_bytes(settings: ListenerSettings, folder: Path, announced: Dataset, encoded: bytes) -> int:
