@@ -34,7 +34,7 @@ RIGHTS: Mapping[Role, frozenset[Right]] = {
 }
 
 _FREE = re.compile(r"/api/v\d+/(session(/.*)?|health)")
-_WORK = re.compile(r"/api/v\d+/jobs(/.*)?")
+_WORK = re.compile(r"/api/v\d+/(jobs(/.*)?|metrics)")
 _READING = frozenset({"GET", "HEAD"})
 
 

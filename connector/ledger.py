@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from statistics import median
 from typing import Any
 
 import sqlalchemy as sa
@@ -30,6 +31,8 @@ from radiology.thinking import Look
 
 MODEL_IN_USE = "engine.weights_hash"
 """Name under which the worker remembers the weights hash of the model that it reads with."""
+
+_NEWEST = 100
 _LONGEST_PAUSE_SECONDS = 60.0
 
 
@@ -66,6 +69,23 @@ class StudyRecord:
     job: Job | None = None
     progress: Progress | None = None
     standing: Standing | None = None
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much work there is.
+
+    Attributes:
+        jobs: number of jobs in each state.
+        oldest_queued_seconds: how long the oldest queued job has waited; 0 where none is.
+        repeated_attempts: of all jobs, those beyond the first.
+        part_seconds: median time of each part of the newest finished jobs.
+    """
+
+    jobs: Mapping[JobState, int]
+    oldest_queued_seconds: float
+    repeated_attempts: int
+    part_seconds: Mapping[str, float]
 
 
 class Ledger:
@@ -360,6 +380,33 @@ class Ledger:
             sa.select(tables.transitions).where(tables.transitions.c.job_id == job_id).order_by(tables.transitions.c.transition_id)
         )
         return [Transition(JobState(r.source) if r.source else None, JobState(r.target), r.reason, r.time) for r in rows]
+
+    def load(self, now: datetime) -> Load:
+        """Return how much work there is."""
+        jobs = tables.jobs.c
+        counting = sa.select(jobs.state, sa.func.count().label("count"), sa.func.min(jobs.updated).label("first")).group_by(jobs.state)
+        counted = self._database.rows(counting)
+        waiting = [row.first for row in counted if row.state == JobState.QUEUED]
+        again = sa.func.coalesce(sa.func.sum(jobs.attempts - 1), 0)
+        (repeated,) = self._database.rows(sa.select(again).where(jobs.attempts > 1))[0]
+        times: dict[str, list[float]] = {}
+        for job in self.jobs(JobState.DONE, limit=_NEWEST):
+            for part, seconds in job.parts.items():
+                times.setdefault(part, []).append(seconds)
+        return Load(
+            {JobState(row.state): row._mapping["count"] for row in counted},
+            max(0.0, (now - waiting[0]).total_seconds()) if waiting else 0.0,
+            int(repeated),
+            {part: median(seconds) for part, seconds in times.items()},
+        )
+
+    def stuck(self, since: datetime) -> list[Job]:
+        """Return each study's newest job that failed, or began before ``since`` and has not ended; the oldest first."""
+        jobs = tables.jobs.c
+        newest = sa.select(sa.func.max(jobs.job_id)).group_by(jobs.study_uid)
+        unfinished = sa.and_(jobs.state.in_([JobState.ARRIVING, JobState.QUEUED, JobState.RUNNING]), jobs.created < since)
+        chosen = sa.select(tables.jobs).where(jobs.job_id.in_(newest), sa.or_(jobs.state == JobState.FAILED, unfinished))
+        return [_job(row) for row in self._database.rows(chosen.order_by(jobs.job_id))]
 
     def raw_answer(self, job_id: int) -> str:
         """Return the model's text that could not be read; empty where there is none."""

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from connector.api import decisions, health, jobs, questions, reports, session, states
+from connector.api import decisions, health, jobs, metrics, questions, reports, session, states
 from connector.api.problems import PROBLEM_JSON, problem
 from connector.api.trail import Trail
 from connector.doctor import Doctor
@@ -83,6 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
         decisions.routes(ledger, pacs, studies, settings.results, trail),
         questions.routes(ledger, studies, queue, trail),
         health.routes(Doctor(settings, ledger, queue)),
+        metrics.routes(settings, ledger),
         session.routes(settings.access, issuer, ledger.audit),
     ):
         app.include_router(router, prefix=prefix)
