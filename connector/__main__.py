@@ -7,7 +7,8 @@
     sightline quarantine                        what came under a UID that stands for something else
     sightline questions STUDY                   who asked what about a study, and what was answered
     sightline audit                             who signed in, saw, judged, asked or was turned away
-    sightline retry STUDY                       try a failed or refused study again
+    sightline show-stuck                        the studies that failed, or came long ago and are not read, and why
+    sightline retry STUDY | --failed            try a failed or refused study again, or all that failed
     sightline openapi                           the description of the HTTP API
 
 Errors are one sentence on standard error and a non-zero exit status. Each command imports what it needs when it is called:
@@ -19,7 +20,8 @@ from __future__ import annotations
 import json
 import socket
 import sys
-from datetime import UTC, datetime
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -30,7 +32,7 @@ from rich.table import Table
 
 from connector.ledger import Ledger
 from radiology.errors import SightlineError
-from radiology.jobs import JobState
+from radiology.jobs import Job, JobState
 from radiology.logs import configure_logs
 from radiology.settings import ApiSettings, Settings
 
@@ -94,7 +96,7 @@ def status(
     ledger = Ledger.open(_settings())
     console = Console(highlight=False)
     if not study_uid:
-        console.print(_overview(ledger))
+        console.print(_overview(ledger.jobs()))
         return
     job = ledger.latest(study_uid)
     if job is None:
@@ -138,10 +140,32 @@ def send(folder: Annotated[Path, typer.Argument(help="Folder of DICOM files; sub
 
 
 @app.command()
-def retry(study_uid: Annotated[str, typer.Argument(metavar="STUDY", help="Study Instance UID.")]) -> None:
-    """Try a failed or refused study again."""
-    job = Ledger.open(_settings()).retry(study_uid)
-    typer.echo(f"Study {job.study_uid} is {job.state}: {job.reason}")
+def show_stuck(
+    minutes: Annotated[float, typer.Option(min=0, help="How long a study may take from its first instance to its results.")] = 60,
+) -> None:
+    """Show each study that failed, or that came long ago and is not read yet, with the reason; the oldest first."""
+    stuck = Ledger.open(_settings()).stuck(datetime.now(UTC) - timedelta(minutes=minutes))
+    if not stuck:
+        typer.echo(f"No study failed, and none has waited for more than {minutes:g} minutes.")
+        return
+    Console(highlight=False).print(_overview(stuck))
+
+
+@app.command()
+def retry(
+    study_uid: Annotated[str, typer.Argument(metavar="[STUDY]", help="Study Instance UID.")] = "",
+    failed: Annotated[bool, typer.Option("--failed", help="Every study whose newest job failed.")] = False,
+) -> None:
+    """Try a failed or refused study again, or all that failed."""
+    if bool(study_uid) == failed:
+        raise _Stop("Name one study, or give --failed for all that failed.")
+    ledger = Ledger.open(_settings())
+    dead = [job.study_uid for job in ledger.stuck(datetime.now(UTC)) if job.state is JobState.FAILED] if failed else [study_uid]
+    for each in dead:
+        job = ledger.retry(each)
+        typer.echo(f"Study {job.study_uid} is {job.state}: {job.reason}")
+    if not dead:
+        typer.echo("No study failed.")
 
 
 @app.command()
@@ -227,10 +251,10 @@ def _bound(settings: ApiSettings) -> socket.socket:
     return bound
 
 
-def _overview(ledger: Ledger) -> Table:
+def _overview(jobs: Sequence[Job]) -> Table:
     table = Table("updated", "study", "images", "state", "reason", box=None, header_style="dim")
     table.columns[1].overflow = "fold"  # a UID is for copying
-    for job in ledger.jobs():
+    for job in jobs:
         table.add_row(_clock(job.updated), job.study_uid, job.description, f"[{_COLOURS[job.state]}]{job.state}[/]", job.reason)
     return table
 

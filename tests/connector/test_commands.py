@@ -15,8 +15,9 @@ import pytest
 from pydicom import Dataset
 from pydicom.data import get_testdata_file
 
-from connector.ledger import Ledger
+from connector.ledger import Ledger, Outcome
 from connector.spool import Spool
+from radiology.jobs import JobState
 from radiology.judgement import Observer
 from radiology.question import Answer, Point, Prompt, QuestionKind
 from radiology.report import ModelIdentity
@@ -107,6 +108,20 @@ def test_retry_queues_a_refused_study_again(settings: Settings, ledger: Ledger) 
     answer = sightline("retry", "1.2.3", settings=settings)
     assert answer.returncode == 0
     assert "queued" in answer.stdout
+
+
+def test_what_failed_is_shown_with_its_reason_and_tried_again_in_one_go(settings: Settings, ledger: Ledger) -> None:
+    assert "No study failed" in sightline("show-stuck", settings=settings).stdout
+    for study in ("1.2.3", "1.2.4"):
+        job = ledger.queue(ledger.arriving(study, "CT CHEST, 24 images", "24 images.").job_id, "d" * 64, "Quiet for 5 s.")
+        ledger.take(job.job_id, "worker-1")
+        ledger.finish(job.job_id, "worker-1", JobState.FAILED, "The model's answer is cut off.", Outcome())
+    shown = sightline("show-stuck", settings=settings).stdout
+    assert shown.index("1.2.3") < shown.index("1.2.4")
+    assert shown.count("The model's answer is cut off.") == 2
+    assert "Name one study" in sightline("retry", settings=settings).stderr
+    assert sightline("retry", "--failed", settings=settings).stdout.count("is queued") == 2
+    assert ledger.jobs(JobState.FAILED) == []
 
 
 def test_questions_shows_who_asked_what_and_which_weights_answered(settings: Settings, ledger: Ledger) -> None:

@@ -178,6 +178,23 @@ def test_retry_queues_a_failed_study_again_with_fresh_attempts(ledger: Ledger, s
         ledger.retry("1.2.3.404")
 
 
+def test_what_failed_or_waits_for_too_long_is_found_until_it_is_read(ledger: Ledger, study: str) -> None:
+    def stuck(since: datetime) -> list[str]:
+        return [job.study_uid for job in ledger.stuck(since) if job.study_uid.startswith(f"{study}.")]
+
+    before = datetime.now(UTC)
+    ledger.arriving(f"{study}.1", "CT, 1 image", "Coming.")
+    failed = queued(ledger, f"{study}.2")
+    ledger.take(failed, "worker-1")
+    ledger.finish(failed, "worker-1", JobState.FAILED, "The answer is unreadable.", Outcome())
+    assert stuck(before) == [f"{study}.2"]
+    assert stuck(datetime.now(UTC)) == [f"{study}.1", f"{study}.2"]
+    late = queued(ledger, f"{study}.2", "d2")
+    ledger.take(late, "worker-1")
+    ledger.finish(late, "worker-1", JobState.DONE, "Stored.", Outcome())
+    assert stuck(datetime.now(UTC)) == [f"{study}.1"]
+
+
 def test_images_that_the_model_in_use_has_read_are_known(ledger: Ledger, study: str) -> None:
     assert ledger.read_before(study, "d1") is None
     job_id = queued(ledger, study)
