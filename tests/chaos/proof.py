@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +39,18 @@ def prove(kills: int, seed: int, folder: Path, weights: Path, say: Callable[[str
         not all their images and one result set in force, or more than that; ``stuck`` the jobs that never ended;
         ``faults`` says what is wrong, ``killed`` and ``ended`` how often each service was killed, or ended by itself.
     """
-    chance, hand = random.Random(seed), list[str]()
+    chance = random.Random(seed)
+    victims = _victims(kills, chance)
     studies: list[Sequence[Dataset]] = [radiographs("PA", "AP") if number % 2 else ct(3) for number in range(kills)]
     with running(folder, weights) as stack:
         with Modalities(stack.settings.listener) as modalities:
-            for number, study in enumerate(studies, 1):
+            for number, (study, victim) in enumerate(zip(studies, victims, strict=True), 1):
                 modalities.send(study)
+                if victim == "worker":
+                    _until_it_reads(stack)
                 stack.keep(chance.uniform(0, _LONGEST_GAP_SECONDS))
-                say(f"kill {number}: {stack.kill(hand, chance)}")
+                stack.kill(victim)
+                say(f"kill {number}: {victim}")
             say("no more kills; waiting until all is read")
             _settle(studies, modalities, stack, say)
             acknowledged = [study for study in studies if {str(each.SOPInstanceUID) for each in study} <= modalities.acknowledged]
@@ -65,6 +70,27 @@ def prove(kills: int, seed: int, folder: Path, weights: Path, say: Callable[[str
             "killed": {name: sum(each.kills for each in stack.services if each.name == name) for name in TARGETS},
             "ended": {name: sum(each.ends for each in stack.services if each.name == name) for name in TARGETS},
         }
+
+
+def _victims(kills: int, chance: random.Random) -> list[str]:
+    """Who is killed, in turn: a hand is dealt anew when it is empty, so that all are killed equally often."""
+    hands = [chance.sample(TARGETS, len(TARGETS)) for _ in range(kills // len(TARGETS) + 1)]
+    return [name for hand in hands for name in hand][:kills]
+
+
+def _until_it_reads(stack: Stack) -> None:
+    """Return when the worker has a study at hand: it takes long to start, and killed before that it would never be killed at work."""
+    since = time.monotonic()
+    while time.monotonic() - since < _PATIENCE_SECONDS:
+        stack.keep(0.1)
+        try:
+            ledger = Ledger.open(stack.settings)
+        except LedgerError:  # it is coming up
+            continue
+        running = ledger.jobs(JobState.RUNNING)
+        ledger.close()
+        if any((datetime.now(UTC) - job.updated).total_seconds() < stack.settings.ledger.lease_seconds for job in running):
+            return
 
 
 def _settle(studies: Sequence[Sequence[Dataset]], modalities: Modalities, stack: Stack, say: Callable[[str], None]) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,19 +38,12 @@ class Stack:
                 return
             time.sleep(min(0.05, left))
 
-    def kill(self, hand: list[str], chance: random.Random) -> str:
-        """Kill the next service of a ``hand``, dealt anew when it is empty, so that all are killed equally often; returns its name.
-
-        One that has not been started again yet is waited for.
-        """
-        if not hand:
-            hand += chance.sample(TARGETS, len(TARGETS))
-        name = hand.pop()
+    def kill(self, name: str) -> None:
+        """Kill a service; one that has not been started again yet is waited for."""
         service = next(each for each in self.services if each.name == name)
         while not service.running:
             self.keep(0.05)
         service.kill()
-        return name
 
 
 @contextmanager
