@@ -408,14 +408,6 @@ class Ledger:
         chosen = sa.select(tables.jobs).where(jobs.job_id.in_(newest), sa.or_(jobs.state == JobState.FAILED, unfinished))
         return [_job(row) for row in self._database.rows(chosen.order_by(jobs.job_id))]
 
-    def stuck(self, since: datetime) -> list[Job]:
-        """Return each study's newest job that failed, or began before ``since`` and has not ended; the oldest first."""
-        jobs = tables.jobs.c
-        newest = sa.select(sa.func.max(jobs.job_id)).group_by(jobs.study_uid)
-        unfinished = sa.and_(jobs.state.in_([JobState.ARRIVING, JobState.QUEUED, JobState.RUNNING]), jobs.created < since)
-        chosen = sa.select(tables.jobs).where(jobs.job_id.in_(newest), sa.or_(jobs.state == JobState.FAILED, unfinished))
-        return [_job(row) for row in self._database.rows(chosen.order_by(jobs.job_id))]
-
     def raw_answer(self, job_id: int) -> str:
         """Return the model's text that could not be read; empty where there is none."""
         rows = self._database.rows(sa.select(tables.jobs.c.raw_answer).where(tables.jobs.c.job_id == job_id))
