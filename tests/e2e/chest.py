@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -69,6 +70,23 @@ def ct_report(study: Study, later: timedelta = timedelta(), impression: str = "A
         withheld=("One sentence was withheld: its side and the side of its mask disagree.",),
         started=STARTED + later,
     )
+
+
+def second_series(images: Sequence[FileDataset]) -> list[FileDataset]:
+    """The same images as another series of the study."""
+    for image in images:
+        image.SeriesInstanceUID, image.SeriesNumber, image.SeriesDescription = "2.25.2001", 2, "Mediastinum 5.0"
+        image.SOPInstanceUID += ".2"
+    return list(images)
+
+
+def two_series_report(study: Study) -> Report:
+    """The CT's report, with the nodule in the study's first series and the effusion in its second."""
+    report = ct_report(study)
+    nodule, fluid, *others = report.findings
+    (region,) = fluid.regions
+    fluid = replace(fluid, regions=(replace(region, series_uid=study.series[1].series_uid),))
+    return replace(report, findings=(nodule, fluid, *others))
 
 
 def crowded_report(study: Study, findings: int, masks: int | None = None) -> Report:

@@ -19,7 +19,8 @@ SCREENSHOTS = ROOT / "build" / "screenshots"
 AXE = ROOT / "ohif-extension" / "node_modules" / "axe-core" / "axe.min.js"
 
 NODULE = (255, 221, 51)
-"""The colour of radiology.terms for a nodule."""
+FLUID = (75, 220, 190)
+"""The colours of radiology.terms for a nodule and a pleural effusion."""
 
 
 class Seat:
@@ -84,6 +85,13 @@ class Seat:
         mouse.move(*self.point(*stop), steps=8)
         mouse.up()
 
+    def ask_about_a_box(self, top: float, left: float, bottom: float, right: float) -> Locator:
+        """Drag a box on the image and ask for what is in it; returns where the answer comes."""
+        self.panel.get_by_role("button", name="Box", exact=True).click()
+        self.drag((top + 0.5, left + 0.5), (bottom - 0.5, right - 0.5))
+        self.panel.get_by_role("button", name="Segment", exact=True).click()
+        return self.panel.get_by_role("status", name="Answer")
+
     def await_boxes(self, labels: Sequence[str]) -> None:
         """Wait until the boxes on the images are those of these sentences, and no others."""
         self._await_equal("window.seen.boxes().map(each => each.label).sort()", sorted(labels))
@@ -117,13 +125,33 @@ class Seat:
         """What is written on the images."""
         return " ".join(self.page.locator("svg.svg-layer text").all_text_contents())
 
+    def scroll(self, instance_uid: str, by: int) -> None:
+        """Turn the mouse wheel over the images, until the active viewport shows this one."""
+        left, top, right, bottom = self.seen("area")
+        self.page.mouse.move((left + right) / 2, (top + bottom) / 2)
+        while (before := self.instance_uid) != instance_uid:
+            self.page.mouse.wheel(0, by * 100)
+            self.page.wait_for_function("before => window.seen.instance() !== before", arg=before)
+
     def point(self, row: float, column: float) -> tuple[float, float]:
         """Where on the page a pixel of the image is drawn: x, y."""
         x, y = self.seen("point", row, column)
         return x, y
 
     def picture(self, name: str) -> Picture:
-        """Wait until nothing moves, and keep what is seen as build/screenshots/NAME.png."""
+        """The active viewport, in pixels of its image, when nothing moves any more; the page is kept as build/screenshots/NAME.png."""
+        path = self._keep(name)
+        if not self.seen("isDrawn"):
+            return Picture(path, (), np.empty((0, 2)))
+        corners = [self.seen("at", x, y) for x, y in ((0, 0), (1, 0), (0, 1))]
+        return Picture(path, tuple(self.seen("area")), np.asarray(corners))
+
+    def pictures(self, name: str) -> list[Picture]:
+        """Every viewport, in millimetres of the patient."""
+        path = self._keep(name)
+        return [Picture(path, tuple(area), np.asarray(corners)) for area, corners in self.seen("panes")]
+
+    def _keep(self, name: str) -> Path:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
         before, now = b"", self.page.screenshot()
         for _ in range(40):
@@ -131,11 +159,9 @@ class Seat:
                 break
             self.page.wait_for_timeout(300)
             before, now = now, self.page.screenshot()
-        (SCREENSHOTS / f"{name}.png").write_bytes(now)
-        if not self.seen("isDrawn"):
-            return Picture(SCREENSHOTS / f"{name}.png", (), np.empty((0, 2)))
-        corners = [self.seen("at", x, y) for x, y in ((0, 0), (1, 0), (0, 1))]
-        return Picture(SCREENSHOTS / f"{name}.png", tuple(self.seen("area")), np.asarray(corners))
+        path = SCREENSHOTS / f"{name}.png"
+        path.write_bytes(now)
+        return path
 
     def assert_accessible(self) -> None:
         """Nothing in the panel that axe calls serious or critical."""
@@ -153,7 +179,7 @@ class Seat:
 
 @dataclass(frozen=True)
 class Picture:
-    """A screenshot, where the viewport is on it, and the (row, column) of the image at the viewport's corner and one pixel beside."""
+    """A screenshot, where a viewport is on it, and the places that are shown at the viewport's corner, one pixel beside and one below."""
 
     path: Path
     area: tuple[float, ...]
@@ -173,7 +199,7 @@ class Picture:
         return int(self._hued(colour).sum())
 
     def filled(self, colour: tuple[int, int, int]) -> list[float]:
-        """First row, first column, last row and last column of the largest surface that a colour fills; lines and letters are none."""
+        """The least coordinates and the greatest of the largest surface that a colour fills; lines and letters are none."""
         surfaces, _ = ndimage.label(ndimage.binary_opening(self._hued(colour), np.ones((5, 5), bool)))
         y, x = np.nonzero(surfaces == np.bincount(surfaces[surfaces > 0]).argmax())
         origin, right, down = self.corners

@@ -80,6 +80,16 @@ window.seen = {
     return [left, top, right, bottom];
   },
 
+  /** Every viewport: where it is on the page, and the points in millimetres at its corner and one pixel beside and below. */
+  panes() {
+    const { viewportGridService, cornerstoneViewportService } = window.services;
+    return [...viewportGridService.getState().viewports.keys()].map(id => {
+      const viewport = cornerstoneViewportService.getCornerstoneViewport(id);
+      const { left, top, right, bottom } = viewport.element.getBoundingClientRect();
+      return [[left, top, right, bottom], [[0, 0], [1, 0], [0, 1]].map(place => [...viewport.canvasToWorld(place)])];
+    });
+  },
+
   /** What asks or tells the reader something over the images. */
   dialogs() {
     return [...document.querySelectorAll('[role=dialog], [data-cy=yes-hydrate-btn], .shepherd-element')].map(each => each.innerText);

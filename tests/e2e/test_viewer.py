@@ -16,12 +16,14 @@ from radiology.judgement import Observer, Reason, Rejection
 from radiology.study import Study
 from radiology.verdict import Accept, Decision, Reject
 from tests.e2e import chest
-from tests.e2e.seat import NODULE, Seat
+from tests.e2e.seat import FLUID, NODULE, Seat
 from tests.e2e.stack import ROOT
 
 pytestmark = pytest.mark.timeout(1000)  # a browser without a GPU, on a machine that may be busy
 
 NODULE_SENTENCE, FLUID_SENTENCE = "A nodule in the right lung.", "A small pleural effusion on the left."
+FLUID_MM = (128.5, 118.5, 117.5), (176.5, 142.5, 137.5)
+"""Where the CT's effusion is in the patient: x, y, z of its first and its last corner."""
 
 
 def test_a_ct_opens_with_overlay_and_findings(seat: Seat, file_study: Callable[..., Study]) -> None:
@@ -45,19 +47,43 @@ def test_a_ct_opens_with_overlay_and_findings(seat: Seat, file_study: Callable[.
     ):
         expect(seat.panel).to_contain_text(words)
 
-    seat.sentence(FLUID_SENTENCE).click()
-    seat.await_instance(slices[4])
     seat.sentence(NODULE_SENTENCE).click()
     seat.await_instance(slices[15])
+    seat.sentence(FLUID_SENTENCE).click()
+    seat.await_instance(slices[4])
+    seat.scroll(slices[14], -1)  # beside the nodule's box
+    seat.page.mouse.click(*seat.point(44, 30))
+    expect(seat.sentence(NODULE_SENTENCE)).to_have_attribute("aria-current", "true")
     seat.assert_accessible()
 
     seat.page.evaluate("window.commandsManager.runCommand('setHangingProtocol', { protocolId: 'mpr' })")
     seat.page.wait_for_function("window.seen.instances().length === 3 && window.seen.instances().some(Boolean)")
     seat.sentence(FLUID_SENTENCE).click()
     seat.page.wait_for_function("uid => window.seen.instances().includes(uid)", arg=slices[4])
-    seat.picture("ct-mpr")
+    for pane, normal in zip(seat.pictures("ct-mpr"), (2, 0, 1), strict=True):
+        least, greatest = np.split(np.asarray(pane.filled(FLUID)), 2)
+        assert np.delete(least, normal) == pytest.approx(np.delete(FLUID_MM[0], normal), abs=6)
+        assert np.delete(greatest, normal) == pytest.approx(np.delete(FLUID_MM[1], normal), abs=6)
+        assert FLUID_MM[0][normal] < least[normal] < FLUID_MM[1][normal], "the cut goes through it"
     seat.assert_undisturbed()
     assert {method for method, _ in seat.requests} == {"GET"}, "looking changes nothing"
+
+
+def test_a_sentence_leads_to_the_series_that_shows_it(seat: Seat, file_study: Callable[..., Study]) -> None:
+    study = file_study(chest.ct_study() + chest.second_series(chest.ct_study()), chest.two_series_report)
+    nodule_slices, fluid_slices = ([frame.uid for frame in series.frames] for series in study.series)
+    seat.open(study.study_uid)
+    seat.await_boxes([NODULE_SENTENCE, FLUID_SENTENCE])
+    seat.sentence(FLUID_SENTENCE).click()
+    seat.await_instance(fluid_slices[4])
+    picture = seat.picture("ct-second-series")
+    assert picture.filled(FLUID) == pytest.approx([60, 60, 68, 76], abs=2)
+    assert np.ravel(seat.seen("rectangles")) == pytest.approx([60, 60, 68, 76], abs=2)
+    seat.sentence(NODULE_SENTENCE).click()
+    seat.await_instance(nodule_slices[15])
+    seat.await_segments(["Right nodule", "Left pleural effusion"])
+    assert seat.picture("ct-first-series").filled(NODULE) == pytest.approx([39, 25, 50, 36], abs=2)
+    seat.assert_undisturbed()
 
 
 def test_a_study_that_was_not_read_says_so(seat: Seat, file_study: Callable[..., Study]) -> None:
