@@ -9,24 +9,20 @@ from __future__ import annotations
 
 import signal
 import sys
-import zlib
 from collections.abc import Callable, Mapping
-from io import BytesIO
 from threading import Event
 from types import TracebackType
 from typing import Self
 
 import structlog
-from pydicom import Dataset
-from pydicom.dataelem import RawDataElement
-from pydicom.filereader import read_dataset
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID
 from pynetdicom import AE, _config, evt
 from pynetdicom.sop_class import Verification
 
 from connector import tls
 from connector.door import Door, Entrance
 from connector.forwarding import Forwarder
+from connector.header import HeaderError, read_header
 from connector.ledger import Ledger
 from connector.spool import Spool, is_uid
 from radiology.errors import LedgerError, SightlineError
@@ -34,8 +30,6 @@ from radiology.settings import ListenerSettings, Settings
 
 SUCCESS, OUT_OF_RESOURCES, NOT_AS_ANNOUNCED, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xA900, 0xC000
 
-_INFLATED_HEADER = 1 << 20
-_UNDEFINED_LENGTH = 0xFFFFFFFF
 _ANNOUNCE_SECONDS = 0.5
 _SPOOL = "spool"
 
@@ -102,13 +96,14 @@ class Listener:
         if self._spool.free_bytes < self._settings.minimum_free_bytes:
             return OUT_OF_RESOURCES, "The disk has less room than SIGHTLINE_LISTENER__MINIMUM_FREE_BYTES."
         request = event.request
-        header = _read_header(request.DataSet, UID(event.context.transfer_syntax))
-        if header is None:
-            return CANNOT_UNDERSTAND, "The data set is cut short."
-        instance_uid, study_uid = str(header.SOPInstanceUID), str(header.StudyInstanceUID)
+        try:
+            header = read_header(request.DataSet.getvalue(), UID(event.context.transfer_syntax))
+        except HeaderError as error:
+            return CANNOT_UNDERSTAND, str(error)
+        instance_uid, study_uid = header.instance_uid, header.study_uid
         if not (is_uid(instance_uid) and is_uid(study_uid)):
             return CANNOT_UNDERSTAND, "A UID of the data set is none."
-        if (header.SOPClassUID, instance_uid) != (request.AffectedSOPClassUID, request.AffectedSOPInstanceUID):
+        if (header.sop_class_uid, instance_uid) != (request.AffectedSOPClassUID, request.AffectedSOPInstanceUID):
             return NOT_AS_ANNOUNCED, f"The data set is instance {instance_uid}, the command announced another instance or class."
         self._door.caller(event.assoc).studies.add(study_uid)
         try:
@@ -126,26 +121,6 @@ class Listener:
             )
         self._news()
         return SUCCESS, ""
-
-
-def _read_header(encoded: BytesIO, transfer_syntax: UID) -> Dataset | None:
-    """Read a data set's elements without decoding their values; None where the last one is cut short.
-
-    Of a deflated one only the first MiB is inflated: a small file may hold any amount of zeros.
-    """
-    content = encoded.getvalue()
-    if transfer_syntax == DeflatedExplicitVRLittleEndian:
-        content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, _INFLATED_HEADER)
-    header = read_dataset(
-        BytesIO(content),
-        is_implicit_VR=transfer_syntax == ImplicitVRLittleEndian,
-        is_little_endian=transfer_syntax != ExplicitVRBigEndian,
-    )
-    if not header:  # pydicom gives nothing where the end of compressed pixels is missing
-        return None
-    last = header.get_item(max(header.keys()))
-    cut_short = isinstance(last, RawDataElement) and last.length != _UNDEFINED_LENGTH and len(last.value or b"") < last.length
-    return None if cut_short and transfer_syntax != DeflatedExplicitVRLittleEndian else header
 
 
 class _Announcer:
