@@ -132,7 +132,7 @@ def test_a_damaged_image_is_harmless(changes: list[tuple[int, int, bytes]], synt
 
 
 @pytest.mark.slow
-@settings(max_examples=20_000, deadline=None)
+@settings(max_examples=2_000, deadline=None)
 @given(damage, st.sampled_from(SYNTAXES))
-def test_a_thousand_damaged_images_are_harmless(changes: list[tuple[int, int, bytes]], syntax: UID) -> None:
+def test_thousands_of_damaged_images_are_harmless(changes: list[tuple[int, int, bytes]], syntax: UID) -> None:
     test_a_damaged_image_is_harmless.hypothesis.inner_test(changes, syntax)  # type: ignore[attr-defined]

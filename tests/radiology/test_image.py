@@ -93,6 +93,13 @@ def test_truncated_pixels_are_refused() -> None:
         load(slices)
 
 
+def test_a_claim_of_pixels_beyond_reason_is_refused_before_room_is_made_for_them() -> None:
+    slices = ct_slices(1)
+    slices[0].Rows = slices[0].Columns = 65535
+    with pytest.raises(UnsupportedImage, match="65535 x 65535"):
+        load(slices)
+
+
 def test_a_single_slice_has_a_thickness() -> None:
     (volume,) = load(ct_slices(1))
     assert isinstance(volume, image.Volume)
