@@ -22,6 +22,7 @@ export class Lightbox {
     document.body.append(this.element);
     Object.assign(window, {
       cornerstone: {
+        Enums: { Events: { IMAGE_RENDERED: 'rendered' } },
         metaData: { get: (kind: string, imageId: string) => (kind === 'instance' ? instance(imageId) : plane(imageId)) },
         cache: {
           getImage: (imageId: string) => this.images.get(imageId),
@@ -85,9 +86,14 @@ export class Lightbox {
   private readonly canvas = {
     id: VIEWPORT,
     element: this.element,
+    getImageIds: () => names('ct'),
     getCurrentImageId: () => `ct:${this.slice}`,
+    setImageIdIndex: async (index: number) => void (this.slice = index),
     canvasToWorld: ([x, y]: [number, number]): Point => [x, y, this.slice * SPACING],
-    getCamera: () => ({ focalPoint: [0, 0, this.slice * SPACING] }),
+    worldToCanvas: ([x, y]: Point) => [x, y],
+    getCamera: () => ({ focalPoint: [0, 0, this.slice * SPACING], position: [0, 0, -100], viewPlaneNormal: [0, 0, 1] }),
+    setCamera: () => undefined,
+    render: () => undefined,
   } as unknown as Canvas;
 
   readonly host = {

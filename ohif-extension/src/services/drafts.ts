@@ -20,7 +20,7 @@ export class Drafts {
     private readonly outlines: Outlines
   ) {}
 
-  /** Draw these instead of those before, and go to the first. */
+  /** Draw these instead of those before, and go to the first, unless it is on the slice that is looked at. */
   async show(places: readonly Drawn[]): Promise<void> {
     this.clear();
     const round = this.round;
@@ -40,10 +40,18 @@ export class Drafts {
     const [first] = places;
     if (first) {
       const middle = { row: (first.start[1] + first.stop[1] - 1) / 2, column: (first.start[2] + first.stop[2] - 1) / 2 };
-      await this.images.show(first.series_uid, this.images.keySlice(first), middle);
+      await this.images.show(first.series_uid, this.sliceOf(first), middle);
     }
     await Promise.all(this.labelmaps.map(labelmap => labelmap.lay()));
     this.outlines.set(places.map(place => ({ ...place, colour: DRAFT_COLOUR })));
+  }
+
+  /** A reader who asked on one slice of many stays there. */
+  private sliceOf(place: Drawn): number {
+    const canvas = this.images.activeCanvas;
+    const here = canvas && this.images.here(canvas);
+    const isOnIt = here?.seriesUid === place.series_uid && here.slice >= place.start[0] && here.slice < place.stop[0];
+    return isOnIt ? here.slice : this.images.keySlice(place);
   }
 
   clear(): void {
