@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
@@ -17,6 +18,7 @@ from dicom_sr import Version
 from radiology.finding import Region
 from radiology.study import Study
 from tests.connector.waiting import until
+from tests.e2e import chest
 from tests.e2e.seat import Seat
 from tests.orthanc import Orthanc
 
@@ -72,6 +74,43 @@ def test_a_study_is_read_and_asked_about_while_it_is_open(
             "version": first.report.model.version,
             "weights_hash": first.report.model.weights_hash,
         }
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("worker")
+def test_what_is_boxed_on_a_ct_is_followed_through_its_slices_and_corrected_by_a_point(
+    seat: Seat, origin: str, file_study: Callable[..., Study]
+) -> None:
+    study = file_study(chest.ct_study(), chest.ct_report)
+
+    def log() -> list[dict[str, Any]]:
+        return sorted(httpx.get(f"{origin}/api/v1/studies/{study.study_uid}/questions").json(), key=lambda each: each["question_id"])
+
+    slices = [frame.uid for frame in study.series[0].frames]
+    seat.open(study.study_uid)
+    seat.sign_in("Curie", "Marie", "Institut du Radium")
+    seat.await_instance(slices[15])
+    answer = seat.ask_about_a_box(20, 16, 76, 40)
+    expect(answer.get_by_role("button", name="Keep", exact=True)).to_be_visible()
+    seat.picture("ct-boxed")
+    seat.await_instance(slices[15])  # where it was asked
+    first = log()[0]
+    assert [first["asked"]["box"][edge] for edge in ("top", "left", "bottom", "right")] == pytest.approx([20, 16, 76, 40], abs=1)
+    assert first["asked"]["slice"] == 15
+    (place,) = first["answer"]["places"]
+    assert place["start"][0] < 15 < place["stop"][0] - 1, "it is on the slices before and behind, too"
+
+    answer.get_by_role("button", name="− Point").click()
+    seat.page.mouse.click(*seat.point(30, 30))
+    expect(seat.panel).to_contain_text("Asked before (1)")
+    expect(answer.get_by_role("button", name="Keep", exact=True)).to_be_visible()
+    seat.picture("ct-excluded")
+    (point,) = log()[1]["asked"]["points"]
+    assert (point["row"], point["column"]) == pytest.approx((30, 30), abs=1)
+    assert not point["positive"]
+    assert log()[1]["asked"]["follows"] == first["question_id"]
+    assert log()[1]["answer"]["places"] != first["answer"]["places"]
+    seat.assert_undisturbed()
 
 
 def current(pacs: Pacs, study: Study) -> Version:
