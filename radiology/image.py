@@ -36,6 +36,7 @@ _OF_ONE_FRAME = frozenset(
 )
 """SOP classes without the Multi-frame module (PS3.3 A.1.4): a reference to an image of theirs cannot name a frame."""
 _LARGEST_FRAME = 1 << 27
+"""Pixels of a frame; asked before a decoder makes room for what a header claims."""
 _ORIENTATION_TOLERANCE = 1e-3
 _SAME_POSITION_MM = 1e-3
 _UNEVEN_MM = 0.05
@@ -154,7 +155,7 @@ def _pixels(frame: Frame) -> NDArray[np.float32]:
         raise UnsupportedImage(f"Instance {frame.uid} has several frames, which its SOP class does not allow; send each as an image.")
     if int(header.get("SamplesPerPixel", 1)) != 1:
         raise UnsupportedImage(f"Instance {frame.uid} is a colour image; only grey images are read.")
-    if int(header.get("Rows") or 0) * int(header.get("Columns") or 0) > _LARGEST_FRAME:  # asked before a decoder makes room for what a header claims
+    if int(header.get("Rows") or 0) * int(header.get("Columns") or 0) > _LARGEST_FRAME:
         raise UnsupportedImage(f"Instance {frame.uid} claims {header.Rows} x {header.Columns} pixels, more than is read.")
     try:
         stored = pixel_array(header, index=(frame.number or 1) - 1)
