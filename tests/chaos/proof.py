@@ -36,7 +36,8 @@ def prove(kills: int, seed: int, folder: Path, weights: Path, say: Callable[[str
 
     Returns:
         ``acknowledged`` is the number of studies whose every instance was acknowledged, ``lost`` and ``duplicates`` how many of them have
-        not all their images and one result set in force, or more than that; ``stuck`` the jobs that never ended;
+        not all their images and one result set in force, or more than that; ``stuck`` the jobs that never ended,
+        ``begun_again`` how often a reading was broken off and begun anew;
         ``faults`` says what is wrong, ``killed`` and ``ended`` how often each service was killed, or ended by itself.
     """
     chance = random.Random(seed)
@@ -57,6 +58,7 @@ def prove(kills: int, seed: int, folder: Path, weights: Path, say: Callable[[str
         ledger = Ledger.open(stack.settings)
         verdicts = {str(study[0].StudyInstanceUID): judge(study, ledger, stack.settings.pacs) for study in acknowledged}
         stuck = [job.job_id for state in _UNFINISHED for job in ledger.jobs(state)]
+        steps = [step for job in ledger.jobs(limit=10 * kills) for step in ledger.history(job.job_id)]
         ledger.close()
         return {
             "kills": kills,
@@ -66,6 +68,7 @@ def prove(kills: int, seed: int, folder: Path, weights: Path, say: Callable[[str
             "lost": sum(bool(verdict.lost) for verdict in verdicts.values()),
             "duplicates": sum(bool(verdict.twice) for verdict in verdicts.values()),
             "stuck": len(stuck),
+            "begun_again": sum((step.source, step.target) == (JobState.RUNNING, JobState.QUEUED) for step in steps),
             "faults": [f"{uid}: {fault}" for uid, verdict in verdicts.items() for fault in (*verdict.lost, *verdict.twice)],
             "killed": {name: sum(each.kills for each in stack.services if each.name == name) for name in TARGETS},
             "ended": {name: sum(each.ends for each in stack.services if each.name == name) for name in TARGETS},

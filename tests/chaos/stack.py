@@ -70,7 +70,8 @@ def running(folder: Path, weights: Path) -> Iterator[Stack]:
 
 
 def _settings(folder: Path, weights: Path, ledger_url: str, broker_url: str) -> Settings:
-    """Short pauses: a proof that waits proves less in the same time."""
+    """Short pauses: a proof that waits proves less in the same time. And no end of attempts: a study at which the worker dies again and
+    again is given up, as it may be the study's doing, and here it never is."""
     http_port = free_port()
     url = f"http://127.0.0.1:{http_port}"
     return Settings(
@@ -78,7 +79,7 @@ def _settings(folder: Path, weights: Path, ledger_url: str, broker_url: str) -> 
         pacs=PacsSettings(dicomweb_url=f"{url}/dicom-web", orthanc_url=url, port=free_port(), timeout_seconds=20),
         listener=ListenerSettings(port=free_port(), minimum_free_bytes=1 << 20),
         watcher=WatcherSettings(quiet_seconds=1),
-        ledger=LedgerSettings(url=ledger_url, lease_seconds=6, retry_seconds=1),
+        ledger=LedgerSettings(url=ledger_url, lease_seconds=6, retry_seconds=1, maximum_attempts=1000),
         queue=QueueSettings(broker_url=broker_url, sweep_seconds=1),
         engine=EngineSettings(weights=weights, threads=1, maximum_key_slices=2),
     )

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from ai_engine.model.assistant import Assistant
 from ai_engine.model.weights import save_weights
 from tests.ai_engine.conftest import taught_assistant, tiny_language  # noqa: F401 - fixtures
@@ -9,6 +11,7 @@ from tests.chaos.proof import prove
 from tests.chaos.stack import TARGETS
 
 
+@pytest.mark.timeout(900)  # on a busy machine each service takes its time to come up again
 def test_nothing_is_lost_and_nothing_is_read_twice_when_every_process_is_killed(
     taught_assistant: Assistant,  # noqa: F811 - the fixture
     tmp_path: Path,
