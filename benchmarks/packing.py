@@ -1,12 +1,13 @@
 """Packing against padding: ``python -m benchmarks.packing [--samples N] [--rounds N] [--threads N] [--masks] [--json FILE]``.
 
-The same samples of a mixed stage 3 (texts of 10 to 1024 tokens, as the paper's quality filter keeps them, even on a logarithmic scale, or up
-to ``--longest-text``; short questions, detection and segmentation on images; reports), the same weights, the same tokens in every step: packed, a step is one row that best-fit fills; padded, it is a batch of
-as many samples as fit if each is as long as the longest, and all are padded to that. ``speedup`` is the ratio of samples per processor
-second, through forward, backward and the optimizer's update. ``speedup_over_batches`` is that over batches which are padded to their own
-longest sample only, so that their steps are smaller. Padding is on the right and needs no mask, its fastest form. ``loss_difference`` is
-that of the mean token loss over all supervised tokens. The model has the 8b model's proportions between language model and vision tower,
-which sees every image by itself in either way, as the segmenter does (``--masks`` adds it).
+The same samples of a mixed stage 3 (texts of 10 to 1024 tokens, as the paper's quality filter keeps them, even on a logarithmic scale, or
+up to ``--longest-text``; short questions, detection and segmentation on images; reports), the same weights, the same tokens in every
+step: packed, a step is one row that best-fit fills; padded, it is a batch of as many samples as fit if each is as long as the longest,
+and all are padded to that. ``speedup`` is the ratio of samples per processor second, through forward, backward and the optimizer's
+update. ``speedup_over_batches`` is that over batches which are padded to their own longest sample only, so that their steps are smaller.
+Padding is on the right and needs no mask, its fastest form. ``loss_difference`` is that of the mean token loss over all supervised
+tokens. The model has the 8b model's proportions between language model and vision tower, which sees every image by itself in either way,
+as the segmenter does (``--masks`` adds it).
 """
 
 from __future__ import annotations

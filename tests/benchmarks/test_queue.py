@@ -1,8 +1,11 @@
 """The benchmark of the queue gives its figures; what they are depends on the machine."""
 
+import pytest
+
 from benchmarks.queue import measure
 
 
+@pytest.mark.slow
 def test_cost_by_backlog_and_what_a_second_worker_brings_are_measured() -> None:
     figures = measure((1, 5), 4)
     assert set(figures["cost_ms"]) == {"1", "5"}

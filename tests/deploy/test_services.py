@@ -28,7 +28,9 @@ def settings(tmp_path: Path) -> Settings:
         pacs=PacsSettings(
             orthanc_url=url, dicomweb_url=f"{url}/dicom-web", port=free_port(), user="sightline", password="pass %(word) 100%"
         ),  # type: ignore[arg-type]
-        listener=ListenerSettings(port=free_port(), minimum_free_bytes=1 << 20, callers={"DEMO": ["127.0.0.1"], "CT 1": ["10.1.0.0/16", "fd00::/8"]}),
+        listener=ListenerSettings(
+            port=free_port(), minimum_free_bytes=1 << 20, callers={"DEMO": ["127.0.0.1"], "CT 1": ["10.1.0.0/16", "fd00::/8"]}
+        ),
         watcher=WatcherSettings(quiet_seconds=0.5),
         api=ApiSettings(port=free_port(), extension_folder=tmp_path),
     )
