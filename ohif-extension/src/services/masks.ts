@@ -9,7 +9,8 @@ import { asList } from './results';
 const USUAL = 0.5;
 const LIT = 0.7;
 const DIM = 0.15;
-const FRAMES = 60;
+/** How long a mask may take to appear: a slow browser draws a frame in a tenth of a second, and the image comes first. */
+const FRAMES = 600;
 
 /** Segments that do not overlap, as one labelmap. */
 interface Layer {
@@ -76,9 +77,9 @@ export class Masks {
    */
   private async appear(layers: readonly Layer[], viewportId: string): Promise<void> {
     for (let frame = 0; frame < FRAMES; frame += 1) {
-      const uids = this.images.canvas(viewportId)?.getActors?.().map(actor => actor.representationUID ?? '') ?? null;
-      const missing = uids && layers.filter(({ segmentationId }) => !uids.some(uid => uid.startsWith(`${segmentationId}-Labelmap`)));
-      if (!missing?.length) {
+      const uids = this.images.canvas(viewportId)?.getActors?.().map(actor => actor.representationUID ?? '') ?? [];
+      const missing = layers.filter(({ segmentationId }) => !uids.some(uid => uid.startsWith(`${segmentationId}-Labelmap`)));
+      if (missing.length === 0) {
         return;
       }
       missing.forEach(({ segmentationId }) => window.cornerstoneTools.utilities.segmentation.triggerSegmentationRenderBySegmentationId(segmentationId));
