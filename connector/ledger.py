@@ -8,7 +8,9 @@ one job and no job takes a step that :data:`radiology.jobs.TRANSITIONS` does not
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from statistics import median
@@ -18,12 +20,13 @@ import sqlalchemy as sa
 
 from connector import tables
 from connector.audit import Audit
+from connector.commitments import Commitments
 from connector.database import Database, add, put
 from connector.decisions import Decisions
 from connector.questions import Questions
-from radiology.errors import IllegalTransition, LedgerError
+from radiology.errors import IllegalTransition, UnknownStudy
 from radiology.finding import Box
-from radiology.jobs import TRANSITIONS, Job, JobState, Progress
+from radiology.jobs import TRANSITIONS, Job, JobState, Pause, Progress
 from radiology.report import Outcome as ReadingOutcome
 from radiology.report import Standing
 from radiology.settings import LedgerSettings, Settings
@@ -32,6 +35,7 @@ from radiology.thinking import Look
 MODEL_IN_USE = "engine.weights_hash"
 """Name under which the worker remembers the weights hash of the model that it reads with."""
 
+_PAUSE = "pause"
 _NEWEST = 100
 _LONGEST_PAUSE_SECONDS = 60.0
 
@@ -72,6 +76,15 @@ class StudyRecord:
 
 
 @dataclass(frozen=True)
+class Sending:
+    """Who sends a study now: the calling AE title, and when it last gave a sign of life."""
+
+    study_uid: str
+    calling_ae: str
+    last_seen: datetime
+
+
+@dataclass(frozen=True)
 class Load:
     """How much work there is.
 
@@ -100,6 +113,7 @@ class Ledger:
         self._database = Database(url)
         self.questions = Questions(self._database, settings)
         self.decisions = Decisions(self._database, settings)
+        self.commitments = Commitments(self._database)
         self.audit = Audit(self._database)
 
     @classmethod
@@ -251,6 +265,12 @@ class Ledger:
         where = (tables.associations.c.study_uid == study_uid, tables.associations.c.last_seen >= since)
         return [row.calling_ae for row in self._database.rows(sa.select(tables.associations.c.calling_ae).where(*where))]
 
+    def sending(self, since: datetime) -> list[Sending]:
+        """Return who sends which study, of those that gave a sign of life since then; the newest sign first."""
+        open_ones = tables.associations.c
+        chosen = sa.select(tables.associations).where(open_ones.last_seen >= since).order_by(open_ones.last_seen.desc())
+        return [Sending(row.study_uid, row.calling_ae, row.last_seen) for row in self._database.rows(chosen)]
+
     # What the worker does -------------------------------------------------------------------------------------------
 
     def take(self, job_id: int, worker: str) -> Job | None:
@@ -354,6 +374,17 @@ class Ledger:
             known[row.study_uid] = replace(known[row.study_uid], standing=_standing(row))
         return known
 
+    def studies(self, state: JobState | None = None, study_uid: str = "", limit: int = 200) -> list[Job]:
+        """Return the newest job of each study, the newest first: those in a state, or of one study."""
+        jobs, later = tables.jobs, tables.jobs.alias()
+        is_newest = ~sa.exists().where(later.c.study_uid == jobs.c.study_uid, later.c.revision > jobs.c.revision)
+        chosen = sa.select(jobs).where(is_newest).order_by(jobs.c.job_id.desc()).limit(limit)
+        if state:
+            chosen = chosen.where(jobs.c.state == state)
+        if study_uid:
+            chosen = chosen.where(jobs.c.study_uid == study_uid)
+        return [_job(row) for row in self._database.rows(chosen)]
+
     def thinking(self, study_uid: str, weights_hash: str) -> tuple[Look, ...]:
         """Return the steps by which a model came to its newest report on a study; none where they are not known here."""
         jobs = tables.jobs.c
@@ -417,10 +448,37 @@ class Ledger:
         """Queue the study's latest job again, from FAILED or REFUSED; the watcher's next sweep sends the message."""
         job = self.latest(study_uid)
         if job is None:
-            raise LedgerError(f"No job for study {study_uid}; send the study first.")
+            raise UnknownStudy(f"No job for study {study_uid}; send the study first.")
         if job.state not in (JobState.FAILED, JobState.REFUSED):
             raise IllegalTransition(f"Study {study_uid} is {job.state}; only a failed or refused study is tried again.")
         return self._step(job.job_id, job.state, JobState.QUEUED, "Tried again on request.", attempts=0, due=_now())
+
+    def retry_failed(self, limit: int) -> tuple[list[Job], int]:
+        """Queue failed studies again, the oldest first; returns the jobs, ``limit`` at most, and how many failed ones are left."""
+        failed = [job for job in self.stuck(_now()) if job.state is JobState.FAILED]
+        again = []
+        for job in failed[:limit]:
+            with suppress(IllegalTransition):  # somebody else has just tried it again
+                again.append(self.retry(job.study_uid))
+        return again, len(failed[limit:])
+
+    def pause(self, by: str, reason: str = "") -> Pause:
+        """Have no study taken up from now on; what runs is finished, receiving goes on. A pause that lasts keeps its beginning."""
+        pause = self.paused() or Pause(_now(), by, reason)
+        self.remember(_PAUSE, json.dumps({"since": pause.since.isoformat(), "by": by, "reason": reason}))
+        return replace(pause, by=by, reason=reason)
+
+    def resume(self, by: str) -> Pause | None:
+        """End the pause, and return it; None where there was none. The watcher's next sweep has what waits taken up."""
+        pause = self.paused()
+        with self._database.transaction() as connection:
+            connection.execute(sa.delete(tables.memory).where(tables.memory.c.name == _PAUSE))
+        return pause
+
+    def paused(self) -> Pause | None:
+        """Return since when, by whom and why no study is taken up; None where studies are."""
+        told = self.recall(_PAUSE)
+        return _pause(json.loads(told)) if told else None
 
     # How it is done -------------------------------------------------------------------------------------------------
 
@@ -494,6 +552,10 @@ def _job(row: sa.Row[Any]) -> Job:
 
 def _held(job_id: int, worker: str) -> tuple[sa.ColumnElement[bool], ...]:
     return tables.jobs.c.job_id == job_id, tables.jobs.c.state == JobState.RUNNING, tables.jobs.c.worker == worker
+
+
+def _pause(told: dict[str, str]) -> Pause:
+    return Pause(datetime.fromisoformat(told["since"]), told["by"], told["reason"])
 
 
 def _standing(row: sa.Row[Any]) -> Standing:

@@ -14,8 +14,11 @@
       VerdictError      a radiologist's decision cannot be taken as it is; look at the report again
         DecidedMeanwhile  somebody else was first
       WriteError        we built a bad DICOM object: our bug
-      LedgerError       our own record of jobs: disk full, database away, a step that a job may not take
+      LedgerError       our own record of jobs: disk full, database away
+        UnknownStudy
+        IllegalTransition  a step that a job may not take
       QueueError        the broker is away
+      RulesError        the file of rules cannot be used; correct the line that it names
 
 Every message is one sentence that says what is wrong and what to do, and names nothing of the patient but UIDs.
 """
@@ -99,9 +102,17 @@ class LedgerError(SightlineError):
     """The ledger of jobs cannot be read or written, or refuses what was asked of it."""
 
 
+class UnknownStudy(LedgerError):
+    """The ledger has no job for a study."""
+
+
 class IllegalTransition(LedgerError):
     """A job may not go from its state to that one, or another worker holds it now."""
 
 
 class QueueError(SightlineError):
     """A message could not be given to the broker; the ledger keeps the job, and it is sent again."""
+
+
+class RulesError(SightlineError):
+    """The file of rules cannot be used; the message names the lines."""

@@ -31,6 +31,19 @@ class JobState(StrEnum):
     """Stopped with a reason; ``sightline retry`` queues it again."""
 
 
+class Priority(StrEnum):
+    """Which study is read first; of the same priority, the one that was queued first."""
+
+    URGENT = "urgent"
+    ROUTINE = "routine"
+    LOW = "low"
+
+    @property
+    def rank(self) -> int:
+        """0 for the most urgent."""
+        return list(Priority).index(self)
+
+
 TRANSITIONS: dict[JobState, frozenset[JobState]] = {
     JobState.ARRIVING: frozenset({JobState.QUEUED, JobState.REFUSED}),
     JobState.QUEUED: frozenset({JobState.RUNNING, JobState.FAILED}),
@@ -65,6 +78,20 @@ class Job:
     weights_hash: str = ""
     result_uids: tuple[str, ...] = ()
     parts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pause:
+    """That no study is read for now: since when, by whom and why; what a person says of it, so nothing of a patient."""
+
+    since: datetime
+    by: str
+    reason: str
+
+    def __str__(self) -> str:
+        """Say it in a sentence."""
+        why = f": {self.reason.rstrip('.')}" if self.reason else ""
+        return f"Paused since {self.since.astimezone():%Y-%m-%d %H:%M} by {self.by}{why}."
 
 
 @dataclass(frozen=True)

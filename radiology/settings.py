@@ -90,6 +90,10 @@ class PacsSettings(TlsSettings):
     timeout_seconds: float = Field(60.0, description="Longest wait for one answer of the archive.")
     calling_ae_title: str = Field("SIGHTLINE", min_length=1, max_length=16, description="Our AE title when results go by C-STORE.")
     store_by: Literal["STOW-RS", "C-STORE"] = Field("STOW-RS", description="How results go to the archive: `STOW-RS` or `C-STORE`.")
+    storage_commitment: Literal["off", "ask"] = Field(
+        "off", description="Whether the archive is asked to commit to results: `ask`, where it knows our listener, or `off`."
+    )
+    commitment_seconds: float = Field(30.0, description="Longest wait for its commitment; then its query is believed.")
 
 
 class WatcherSettings(Section):
@@ -104,6 +108,7 @@ class WatcherSettings(Section):
         ["CHEST", "THORAX", "LUNG", ""],
         description="Body Part Examined values that the model reads; the empty one admits images that do not say.",
     )
+    rules: Path | None = Field(None, description="YAML file that says which studies are read and which come first; none reads all.")
 
 
 class LedgerSettings(Section):
@@ -204,6 +209,16 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"SIGHTLINE_API__HOST is {self.api.host}, and whoever reaches it could read and judge; set SIGHTLINE_ACCESS__ISSUER, "
                 "or SIGHTLINE_ACCESS__OPEN_TO_NETWORK=true where something before it asks who people are"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _archive_may_report(self) -> Self:
+        callers = self.listener.callers
+        if self.pacs.storage_commitment == "ask" and callers and self.pacs.ae_title not in callers:
+            raise ValueError(
+                f"SIGHTLINE_PACS__STORAGE_COMMITMENT is ask, and the archive's report would be turned away; "
+                f"add {self.pacs.ae_title} to SIGHTLINE_LISTENER__CALLERS"
             )
         return self
 
