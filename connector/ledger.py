@@ -21,12 +21,12 @@ import sqlalchemy as sa
 from connector import tables
 from connector.audit import Audit
 from connector.commitments import Commitments
-from connector.database import Database, add, put
+from connector.database import Database, add, alone, put
 from connector.decisions import Decisions
 from connector.questions import Questions
 from radiology.errors import IllegalTransition, UnknownStudy
 from radiology.finding import Box
-from radiology.jobs import TRANSITIONS, Job, JobState, Pause, Progress
+from radiology.jobs import TRANSITIONS, Job, JobState, Pause, Priority, Progress
 from radiology.report import Outcome as ReadingOutcome
 from radiology.report import Standing
 from radiology.settings import LedgerSettings, Settings
@@ -37,6 +37,7 @@ MODEL_IN_USE = "engine.weights_hash"
 
 _PAUSE = "pause"
 _NEWEST = 100
+_MESSAGES_AT_ONCE = 500
 _LONGEST_PAUSE_SECONDS = 60.0
 
 
@@ -170,9 +171,15 @@ class Ledger:
             self._note(connection, row.job_id, None, JobState.ARRIVING, reason, now)
             return _job(row)
 
-    def queue(self, job_id: int, inputs_digest: str, reason: str) -> Job:
-        """ARRIVING -> QUEUED. The caller then sends the message; should that fail, the sweep sends it."""
-        return self._step(job_id, JobState.ARRIVING, JobState.QUEUED, reason, inputs_digest=inputs_digest, due=self._lease_end())
+    def queue(self, job_id: int, inputs_digest: str, reason: str, priority: Priority = Priority.ROUTINE) -> Job:
+        """ARRIVING -> QUEUED. The caller then sends the message; should that fail, the sweep sends it.
+
+        What a person said of its priority while it arrived (:meth:`prioritise`) stands before ``priority``.
+        """
+        said = tables.jobs.c.priority
+        rank = sa.case((said == Priority.ROUTINE.rank, priority.rank), else_=said)
+        values = {"inputs_digest": inputs_digest, "due": self._lease_end(), "priority": rank}
+        return self._step(job_id, JobState.ARRIVING, JobState.QUEUED, reason, **values)
 
     def refuse(self, job_id: int, reason: str) -> Job:
         """ARRIVING -> REFUSED."""
@@ -210,22 +217,13 @@ class Ledger:
         A worker that did not renew its lease is taken for dead; its job is queued again, or failed after
         ``maximum_attempts``. A queued job's message is repeated at growing intervals, so that a long queue is not flooded.
         """
-        lease = timedelta(seconds=self._settings.lease_seconds)
-        overdue = sa.select(tables.jobs).where(tables.jobs.c.state.in_([JobState.QUEUED, JobState.RUNNING]), tables.jobs.c.due <= now)
-        send = []
-        for row in self._database.rows(overdue.order_by(tables.jobs.c.job_id)):
-            with self._database.transaction() as connection:
-                fresh = connection.execute(overdue.where(tables.jobs.c.job_id == row.job_id).with_for_update()).first()
-                if fresh is None:
-                    continue
-                if fresh.state == JobState.QUEUED:
-                    due = now + max(lease, now - fresh.updated)
-                    connection.execute(sa.update(tables.jobs).where(tables.jobs.c.job_id == row.job_id).values(due=due))
-                    send.append(row.job_id)
-                    continue
-            dead = f"Its worker gave no sign for {self._settings.lease_seconds:.0f} s"
+        send = [] if self.paused() else self._call_again(now)
+        jobs, lease = tables.jobs.c, timedelta(seconds=self._settings.lease_seconds)
+        silent = sa.select(tables.jobs).where(jobs.state == JobState.RUNNING, jobs.due <= now).order_by(jobs.job_id)
+        dead = f"Its worker gave no sign for {self._settings.lease_seconds:.0f} s"
+        for row in self._database.rows(silent):
             try:
-                job = self._put_back(_job(fresh), fresh.worker, dead, now + lease)
+                job = self._put_back(_job(row), row.worker, dead, None)
             except IllegalTransition:
                 continue  # it was alive, and has just finished
             if job.state is JobState.QUEUED:

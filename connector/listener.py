@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 from types import TracebackType
 from typing import Self
 
 import structlog
-from pydicom.uid import UID
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, _config, evt
 from pynetdicom.sop_class import Verification
 
 from connector import tls
+from connector.delivery import Reports
 from connector.door import Door, Entrance
 from connector.forwarding import Forwarder
 from connector.header import HeaderError, read_header
 from connector.ledger import Ledger
+from connector.service import Service
 from connector.spool import Spool, is_uid
 from radiology.errors import LedgerError, SightlineError
 from radiology.settings import ListenerSettings, Settings
@@ -32,6 +34,7 @@ SUCCESS, OUT_OF_RESOURCES, NOT_AS_ANNOUNCED, CANNOT_UNDERSTAND = 0x0000, 0xA700,
 
 _ANNOUNCE_SECONDS = 0.5
 _SPOOL = "spool"
+_PLAIN_SYNTAXES = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
 
 _log = structlog.get_logger()
 
@@ -39,8 +42,10 @@ _log = structlog.get_logger()
 class Listener:
     """The storage SCP, listening from ``__enter__`` to ``__exit__``."""
 
-    def __init__(self, settings: ListenerSettings, spool: Spool, news: Callable[[], None]) -> None:
+    def __init__(self, settings: ListenerSettings, spool: Spool, news: Callable[[], None], services: Sequence[Service] = ()) -> None:
         """Prepare the listener; ``news`` is called after every stored instance and at the end of every association.
+
+        ``services`` are what it offers beside storage.
 
         Raises:
             SightlineError: the certificates cannot be used.
@@ -55,12 +60,16 @@ class Listener:
         _config.LOG_REQUEST_IDENTIFIERS = _config.LOG_RESPONSE_IDENTIFIERS = False
         self._entity = AE(settings.ae_title)
         self._entity.add_supported_context(Verification)
+        self._services = services
+        for service in services:
+            self._entity.add_supported_context(service.sop_class, _PLAIN_SYNTAXES, *service.roles)
         self._entity.maximum_associations = sys.maxsize  # the door counts
         self._entity.maximum_pdu_size = settings.maximum_pdu_bytes
         self._entity.acse_timeout, self._entity.network_timeout = settings.greeting_seconds, settings.idle_seconds
 
     def __enter__(self) -> Self:
-        handlers = [(evt.EVT_C_ECHO, lambda event: SUCCESS), (evt.EVT_C_STORE, self._store)]
+        handlers: list[evt.EventHandlerType] = [(evt.EVT_C_ECHO, lambda event: SUCCESS), (evt.EVT_C_STORE, self._store)]
+        handlers += [handler for service in self._services for handler in service.handlers]
         for port, setting in self._settings.ports.items():
             address = (self._settings.host, port)
             try:
@@ -144,6 +153,11 @@ class _Announcer:
         self._announced = now
 
 
+def _services(settings: Settings, ledger: Ledger) -> list[Service]:
+    """What is offered beside storage, as far as it is wanted."""
+    return [Reports(ledger.commitments)] if settings.pacs.storage_commitment == "ask" else []
+
+
 def run(settings: Settings) -> None:
     """Listen, forward and announce until SIGINT or SIGTERM; what is in the spool then is forwarded at the next start."""
     stop, news = Event(), Event()
@@ -156,14 +170,15 @@ def run(settings: Settings) -> None:
         signal.signal(number, end)
     spool = Spool(settings.data_folder / "spool")
     spool.readmit()
-    announcer = _Announcer(Ledger.open(settings), settings.listener.ae_title)
+    ledger = Ledger.open(settings)
+    announcer = _Announcer(ledger, settings.listener.ae_title)
     with Forwarder(settings, spool) as forwarder:
 
         def tell() -> None:
             news.set()
             forwarder.wake()
 
-        with Listener(settings.listener, spool, tell) as listener:
+        with Listener(settings.listener, spool, tell, _services(settings, ledger)) as listener:
             _log.info("listening", host=settings.listener.host, ports=list(settings.listener.ports), ae_title=settings.listener.ae_title)
             while not stop.is_set():
                 if not forwarder.alive:

@@ -169,16 +169,19 @@ class Pacs:
                 not list it. The others are stored; calling this again sends only the missing ones.
         """
         held = self.stored(instances)
-        send = [instance for instance in instances if str(instance.SOPInstanceUID) not in held]
-        if not send:
-            return
-        failed = association.store(send, self._by_dimse) if self._by_dimse else self._stow(send)
+        missing = [instance for instance in instances if str(instance.SOPInstanceUID) not in held]
+        if missing:
+            self.send(missing)
+
+    def send(self, instances: Sequence[Dataset]) -> None:
+        """Store instances as :meth:`store` does, those too that the archive lists already."""
+        failed = association.store(instances, self._by_dimse) if self._by_dimse else self._stow(instances)
         which = ", ".join(f"{uid} (0x{reason:04X})" for uid, reason in failed.items())
         if failed and set(failed.values()) == {association.CLASS_NOT_SUPPORTED}:
             raise SopClassRefused(f"The archive does not take the SOP class of {which}; add it there, or set what it takes.")
         if failed:
             raise PacsRefused(f"The archive did not store {which}; look at its log.")
-        missing = {str(instance.SOPInstanceUID) for instance in send} - self.stored(send)
+        missing = {str(instance.SOPInstanceUID) for instance in instances} - self.stored(instances)
         if missing:
             raise PacsRefused(f"The archive answered that it stored {', '.join(sorted(missing))}, but does not list it; look at its log.")
 

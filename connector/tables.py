@@ -40,7 +40,16 @@ jobs = sa.Table(
     sa.Column("result_uids", sa.JSON, nullable=False, default=list),
     sa.Column("parts", sa.JSON, nullable=False, default=dict),
     sa.Column("raw_answer", sa.Text, nullable=False, default=""),
+    sa.Column("priority", sa.Integer, nullable=False, server_default="1", comment="Rank of a radiology.jobs.Priority."),
+    sa.Column("not_before", _Time, comment="QUEUED: when it may be taken again, after the archive failed it; else none."),
     sa.UniqueConstraint("study_uid", "revision"),
+    sa.Index("jobs_in_line", "state", "priority", "job_id"),
+)
+sources = sa.Table(
+    "sources",
+    TABLES,
+    sa.Column("study_uid", sa.String(64), primary_key=True),
+    sa.Column("ae_title", sa.String(16), primary_key=True, comment="Of who has sent instances of the study to the listener."),
 )
 transitions = sa.Table(
     "transitions",
@@ -102,6 +111,16 @@ decisions = sa.Table(
     sa.Column("result_uids", sa.JSON, nullable=False),
     sa.Column("due", _Time, comment="When whoever stores its results is taken for dead; none where nobody does."),
     sa.Column("is_stored", sa.Boolean, nullable=False),
+)
+commitments = sa.Table(
+    "commitments",
+    TABLES,
+    sa.Column("transaction_uid", sa.String(64), primary_key=True),
+    sa.Column("study_uid", sa.String(64), nullable=False, index=True),
+    sa.Column("instance_uids", sa.JSON, nullable=False),
+    sa.Column("asked", _Time, nullable=False),
+    sa.Column("answered", _Time, comment="None where the archive has not said what it commits to."),
+    sa.Column("failures", sa.JSON, nullable=False, comment="Failure Reason by SOP Instance UID."),
 )
 questions = sa.Table(
     "questions",

@@ -14,6 +14,7 @@ from ai_engine.engine import Engine, load_assistant
 from ai_engine.worker.asking import Consultant
 from ai_engine.worker.reading import Worker
 from ai_engine.worker.tasks import register
+from connector.delivery import Delivery
 from connector.ledger import MODEL_IN_USE, Ledger
 from connector.pacs import Pacs
 from connector.queue import celery_app
@@ -45,7 +46,8 @@ def run(settings: Settings) -> None:
     app = celery_app(settings)
     name = f"{socket.gethostname()}:{os.getpid()}"
     pacs = Pacs.connect(settings.pacs)
-    worker = Worker(name, ledger, pacs, engine, settings.watcher, settings.results)
+    delivery = Delivery(settings, pacs, ledger.commitments)
+    worker = Worker(name, ledger, pacs, engine, settings.watcher, settings.results, delivery)
     register(app, worker, Consultant(name, ledger, pacs, Answerer(assistant, engine.identity)))
     _log.info("ready", worker=name, model=engine.identity.name, weights_hash=engine.identity.weights_hash)
     app.worker_main(["worker", "--pool=solo", "--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"])

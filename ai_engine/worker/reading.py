@@ -19,6 +19,7 @@ from pydicom import Dataset
 import dicom_sr
 from ai_engine.engine import Engine, Read, Tell
 from ai_engine.worker.lease import renewed
+from connector.delivery import Delivery
 from connector.ledger import Ledger, Outcome, Transition
 from connector.pacs import Pacs
 from connector.routing import route
@@ -52,7 +53,8 @@ _log = structlog.get_logger()
 class Worker:
     """What a worker works with.
 
-    ``name`` says in the ledger who holds a job; ``wanted`` are the rules of what is read, ``results`` of what is written.
+    ``name`` says in the ledger who holds a job; ``wanted`` are the rules of what is read, ``results`` of what is written;
+    ``delivery`` sees that the archive keeps them.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Worker:
     engine: Engine
     wanted: WatcherSettings
     results: ResultSettings
+    delivery: Delivery
 
 
 def read_study(job_id: int, worker: Worker) -> Job | None:
@@ -118,13 +121,15 @@ def _work(job: Job, worker: Worker, parts: dict[str, float]) -> _Ending:
         read = _read(chosen.study, started, worker, parts, tell)
         tell(STORING_SHARE, "Storing")
         stored = store_results(chosen.study, read.report, worker.pacs, worker.results, parts)
+        with _timed(parts, "store"):
+            delivered = worker.delivery.confirm(job.study_uid, stored.results)
     except (StudyError, EngineError, WriteError) as error:
         state = JobState.REFUSED if isinstance(error, UnsupportedImage) else JobState.FAILED
         reason = f"{error} This is a defect of Sightline; please report it." if isinstance(error, WriteError) else str(error)
         raw_answer = error.raw_text if isinstance(error, UnreadableAnswer) else ""
         not_read = _say_not_read(chosen.study, reason, started, worker, parts)
         return _Ending(state, reason, not_read.uids, raw_answer, standing=not_read.standing)
-    return _Ending(JobState.DONE, f"{len(stored.results)} results are in the archive.", stored.uids, "", read.thinking, stored.standing)
+    return _Ending(JobState.DONE, delivered, stored.uids, "", read.thinking, stored.standing)
 
 
 def _begun(steps: Sequence[Transition]) -> datetime:

@@ -15,6 +15,7 @@ from ai_engine.model.assistant import Assistant
 from ai_engine.worker.asking import Consultant
 from ai_engine.worker.reading import Worker
 from ai_engine.worker.tasks import register
+from connector.delivery import Delivery
 from connector.ledger import Ledger
 from connector.pacs import Pacs
 from radiology.errors import IllegalTransition
@@ -23,7 +24,7 @@ from radiology.jobs import ANSWER_QUESTION, READ_STUDY, JobState
 from radiology.judgement import Observer
 from radiology.question import Point, Prompt, Question, QuestionKind, QuestionState
 from radiology.report import ModelIdentity
-from radiology.settings import LedgerSettings, ResultSettings, WatcherSettings
+from radiology.settings import LedgerSettings, ResultSettings, Settings, WatcherSettings
 from radiology.study import Series
 from tests.ai_engine.chest_studies import ct, radiographs
 from tests.orthanc import Orthanc
@@ -170,7 +171,8 @@ def test_unforeseen_failures_of_both_tasks_are_recorded_without_their_words(vers
 
     app = Celery()
     pacs.store(film := radiographs("PA"))
-    worker = Worker("worker-1", ledger, pacs, Breaking(versed, IDENTITY, 2), WatcherSettings(), ResultSettings())
+    delivery = Delivery(Settings(), pacs, ledger.commitments)
+    worker = Worker("worker-1", ledger, pacs, Breaking(versed, IDENTITY, 2), WatcherSettings(), ResultSettings(), delivery)
     register(app, worker, Consultant("worker-1", ledger, pacs, Broken(versed, IDENTITY)))
     job = ledger.queue(ledger.arriving(film[0].StudyInstanceUID, "DX CHEST", "Coming.").job_id, "digest", "Quiet.")
     question = ledger.questions.ask(film[0].StudyInstanceUID, Prompt(SEGMENT, str(film[0].SeriesInstanceUID), 0, "lung"), READER)

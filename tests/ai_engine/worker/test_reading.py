@@ -17,6 +17,7 @@ from ai_engine.model.assistant import Assistant
 from ai_engine.model.language import Language
 from ai_engine.model.unified import UnifiedModel
 from ai_engine.worker.reading import Worker, read_study, store_results
+from connector.delivery import Delivery
 from connector.ledger import Ledger
 from connector.pacs import Pacs
 from dicom_sr import State
@@ -24,7 +25,7 @@ from radiology.finding import Box, Finding, Region
 from radiology.image import Image
 from radiology.jobs import Job, JobState
 from radiology.report import ModelIdentity, Outcome
-from radiology.settings import LedgerSettings, ResultSettings, WatcherSettings
+from radiology.settings import LedgerSettings, ResultSettings, Settings, WatcherSettings
 from radiology.study import Study, digest
 from tests.ai_engine.chest_studies import ct, radiographs
 from tests.dicom_sr.reports import report_on
@@ -48,7 +49,8 @@ def pacs(orthanc: Orthanc) -> Pacs:
 
 @pytest.fixture
 def worker(taught_assistant: Assistant, ledger: Ledger, pacs: Pacs) -> Worker:
-    return Worker("worker-1", ledger, pacs, Engine(taught_assistant, IDENTITY, maximum_key_slices=2), WatcherSettings(), ResultSettings())
+    engine, delivery = Engine(taught_assistant, IDENTITY, maximum_key_slices=2), Delivery(Settings(), pacs, ledger.commitments)
+    return Worker("worker-1", ledger, pacs, engine, WatcherSettings(), ResultSettings(), delivery)
 
 
 def queued(ledger: Ledger, instances: list[FileDataset]) -> int:
