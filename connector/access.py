@@ -24,17 +24,19 @@ class Right(StrEnum):
     SEE = "see studies"
     JUDGE = "judge reports and ask questions"
     OPERATE = "see the work"
+    STEER = "steer the work and see the audit trail"
 
 
 RIGHTS: Mapping[Role, frozenset[Right]] = {
     Role.RADIOLOGIST: frozenset({Right.SEE, Right.JUDGE}),
     Role.RESEARCHER: frozenset({Right.SEE}),
-    Role.ADMIN: frozenset({Right.OPERATE}),  # keeps the machines well, and needs no patient for that
+    Role.ADMIN: frozenset({Right.OPERATE, Right.STEER}),  # keeps the machines well, and needs no patient for that
     Role.SERVICE: frozenset({Right.SEE, Right.OPERATE}),
 }
 
 _FREE = re.compile(r"/api/v\d+/(session(/.*)?|health)")
 _WORK = re.compile(r"/api/v\d+/(jobs(/.*)?|metrics)")
+_STEERING = re.compile(r"/admin(/.*)?|/api/v\d+/(work|rules|quarantine|audit|doctor)(/.*)?")
 _READING = frozenset({"GET", "HEAD"})
 
 
@@ -57,6 +59,8 @@ def needed(method: str, path: str) -> Right | None:
         return None
     if _WORK.fullmatch(path):
         return Right.OPERATE
+    if _STEERING.fullmatch(path):
+        return Right.STEER
     return Right.SEE if method in _READING else Right.JUDGE
 
 

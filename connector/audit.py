@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from typing import Any
 from xml.etree import ElementTree
 
 import sqlalchemy as sa
@@ -26,12 +27,17 @@ _SOURCE = "sightline"
 
 
 class Event(Enum):
-    """What happened: code value and meaning (PS3.16 CID 400 and 401), and the action that A.5.1 names with a letter."""
+    """What happened: code value and meaning (PS3.16 CID 400), the action that A.5.1 names with a letter, and what kind of event it is.
 
-    SIGNED_IN = ("110114", "User Authentication", "E")
+    The kind is a code of CID 401, or of our own where that has none.
+    """
+
+    SIGNED_IN = ("110114", "User Authentication", "E", ("110122", "DCM", "Login"))
     SEEN = ("110103", "DICOM Instances Accessed", "R")
     JUDGED = ("110103", "DICOM Instances Accessed", "U")
-    ASKED = ("110100", "Application Activity", "E")
+    ASKED = ("110100", "Application Activity", "E", ("asked", "99SIGHTLINE", "Question asked"))
+    STEERED = ("110100", "Application Activity", "E", ("steered", "99SIGHTLINE", "Work steered"))
+    TRAIL_READ = ("110101", "Audit Log Used", "R")
     TURNED_AWAY = ("110113", "Security Alert", "E")
 
     @property
@@ -48,6 +54,11 @@ class Event(Enum):
     def action(self) -> str:
         """C, R, U, D or E."""
         return str(self.value[2])
+
+    @property
+    def kind(self) -> tuple[str, str, str] | None:
+        """Code value, scheme and meaning of the kind of event; None where code and action say it."""
+        return self.value[3] if len(self.value) > 3 else None
 
 
 @dataclass(frozen=True)
@@ -89,9 +100,9 @@ class Entry:
             EventDateTime=self.time.astimezone(UTC).isoformat(),
             EventOutcomeIndicator="0" if self.is_success else "8",
         )
-        _code(happened, "EventID", self.event.code, self.event.meaning)
-        if self.event is Event.SIGNED_IN:
-            _code(happened, "EventTypeCode", "110122", "Login")
+        _code(happened, "EventID", self.event.code, "DCM", self.event.meaning)
+        if self.event.kind:
+            _code(happened, "EventTypeCode", *self.event.kind)
         if self.detail:
             ElementTree.SubElement(happened, "EventOutcomeDescription").text = self.detail
         ElementTree.SubElement(
@@ -111,7 +122,7 @@ class Entry:
                 ParticipantObjectTypeCode="2",
                 ParticipantObjectTypeCodeRole="3",
             )
-            _code(study, "ParticipantObjectIDTypeCode", "110180", "Study Instance UID")
+            _code(study, "ParticipantObjectIDTypeCode", "110180", "DCM", "Study Instance UID")
         return ElementTree.tostring(root, encoding="unicode")
 
 
@@ -142,11 +153,20 @@ class Audit:
         """
         before = _FIRST
         for number, row in enumerate(self._database.rows(sa.select(audit).order_by(audit.c.number)), 1):
-            entry = Entry(row.number, row.time, Event[row.event], row.is_success, row.who, row.address, row.study_uid, row.detail)
+            entry = _entry(row)
             if (row.number, row.hash) != (number, entry.hash(before)):
                 raise LedgerError(f"The audit trail was changed at entry {number}: it, or one before it, is not as it was written.")
             before = row.hash
             yield entry
+
+    def newest(self, limit: int, study_uid: str = "", before: int | None = None) -> list[Entry]:
+        """Return the newest entries, newest first: of one study, or older than entry number ``before``; they are not verified."""
+        chosen = sa.select(audit).order_by(audit.c.number.desc()).limit(limit)
+        if study_uid:
+            chosen = chosen.where(audit.c.study_uid == study_uid)
+        if before is not None:
+            chosen = chosen.where(audit.c.number < before)
+        return [_entry(row) for row in self._database.rows(chosen)]
 
     def verify(self) -> tuple[int, str]:
         """Return how many entries there are and the hash of the newest, to be kept elsewhere; raises as :meth:`entries` does."""
@@ -155,6 +175,10 @@ class Audit:
         return count, str(newest[0].hash) if newest else _FIRST
 
 
-def _code(parent: ElementTree.Element, name: str, value: str, meaning: str) -> None:
-    attributes = {"csd-code": value, "codeSystemName": "DCM", "originalText": meaning}
+def _entry(row: sa.Row[Any]) -> Entry:
+    return Entry(row.number, row.time, Event[row.event], row.is_success, row.who, row.address, row.study_uid, row.detail)
+
+
+def _code(parent: ElementTree.Element, name: str, value: str, scheme: str, meaning: str) -> None:
+    attributes = {"csd-code": value, "codeSystemName": scheme, "originalText": meaning}
     ElementTree.SubElement(parent, name, attributes)

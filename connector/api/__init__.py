@@ -16,12 +16,15 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from connector.api import decisions, health, jobs, metrics, questions, reports, session, states
+from connector import admin
+from connector.api import audit, decisions, health, jobs, metrics, quarantine, questions, reports, session, states, work
+from connector.api.origin import SameOrigin
 from connector.api.problems import PROBLEM_JSON, problem
 from connector.api.trail import Trail
 from connector.doctor import Doctor
 from connector.ledger import Ledger
 from connector.pacs import Pacs
+from connector.quarantine import Quarantine
 from connector.queue import Queue
 from connector.recent import RecentStudies
 from connector.schemas.problems import Problem
@@ -72,12 +75,16 @@ def create_app(settings: Settings) -> FastAPI:
             same_site="lax",  # the way back from the issuer is a link from another site
             https_only=settings.access.issuer.startswith("https:"),
         )
+    app.add_middleware(SameOrigin)
     # A page of another host that resolves its name to this address must not read patients' data (DNS rebinding).
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*settings.api.hosts, settings.api.host])
-    for kind in (StarletteHTTPException, RequestValidationError, SightlineError):
+    for kind in (StarletteHTTPException, RequestValidationError, SightlineError, Exception):
         app.add_exception_handler(kind, problem)
     for router in (
         jobs.routes(ledger),
+        work.routes(ledger, trail),
+        quarantine.routes(Quarantine(settings.data_folder / "spool"), trail),
+        audit.routes(ledger.audit, trail),
         states.routes(ledger, pacs, studies),
         reports.routes(ledger, pacs, studies, trail),
         decisions.routes(ledger, pacs, studies, settings.results, trail),
@@ -88,5 +95,6 @@ def create_app(settings: Settings) -> FastAPI:
     ):
         app.include_router(router, prefix=prefix)
     app.include_router(archive_window(settings.pacs, trail.seen))
+    app.include_router(admin.routes())
     mount_viewer(app, settings.api)
     return app

@@ -9,7 +9,17 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from connector.schemas.person import Person
 from connector.schemas.problems import Conflict, Problem
-from radiology.errors import DecidedMeanwhile, LedgerError, PacsError, PacsUnreachable, QueueError, VerdictError
+from radiology.errors import (
+    DecidedMeanwhile,
+    IllegalTransition,
+    LedgerError,
+    PacsError,
+    PacsUnreachable,
+    QueueError,
+    SightlineError,
+    UnknownStudy,
+    VerdictError,
+)
 
 PROBLEM_JSON = "application/problem+json"
 
@@ -33,10 +43,16 @@ def problem(request: Request, error: Exception) -> Response:
             status, detail = 503, str(error)
         case PacsError():
             status, detail = 502, str(error)
+        case UnknownStudy():
+            status, detail = 404, str(error)
+        case IllegalTransition():
+            status, detail = 409, str(error)
         case LedgerError() | QueueError():
             status, detail = 503, str(error)
-        case _:
+        case SightlineError():
             status, detail = 500, str(error)
+        case _:
+            status, detail = 500, "Something here is broken; the API's log says what."
     return JSONResponse(Problem.of(status, detail).model_dump(), status, media_type=PROBLEM_JSON)
 
 

@@ -18,7 +18,7 @@ class Trail:
 
     def __init__(self, audit: Audit) -> None:
         self._audit = audit
-        self._looks: dict[tuple[str, str, str], float] = {}
+        self._looks: dict[tuple[Event, str, str, str], float] = {}
         self._lock = Lock()
 
     def note(
@@ -32,12 +32,19 @@ class Trail:
 
     def seen(self, request: Request, study_uid: str) -> None:
         """Note that somebody looks at a study; a look is hundreds of requests, and counts once in ten minutes."""
+        self._once_a_look(request, Event.SEEN, study_uid)
+
+    def read(self, request: Request) -> None:
+        """Note that somebody reads this trail; as often as a look at a study."""
+        self._once_a_look(request, Event.TRAIL_READ, "")
+
+    def _once_a_look(self, request: Request, event: Event, study_uid: str) -> None:
         user = signed_in(request)
-        look = user.login if user else "", request.client.host if request.client else "", study_uid
+        look = event, user.login if user else "", request.client.host if request.client else "", study_uid
         now = time.monotonic()
         with self._lock:
             self._looks = {known: moment for known, moment in self._looks.items() if now - moment < _ONE_LOOK_SECONDS}
             if look in self._looks:
                 return
             self._looks[look] = now
-        self.note(request, Event.SEEN, study_uid)
+        self.note(request, event, study_uid)

@@ -12,6 +12,12 @@ class Part(BaseModel):
     why: str
 
 
+class NamedPart(Part):
+    """The condition of one part, by its name."""
+
+    name: str
+
+
 class Health(BaseModel):
     """The condition of everything that the API can see."""
 

@@ -38,6 +38,159 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/work": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How much work there is, how long its parts take, and who sends now */
+        get: operations["get_work_api_v1_work_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/work/studies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Where studies are: the newest job of each, the newest first */
+        get: operations["list_studies_api_v1_work_studies_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/work/stuck": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Studies that failed, or came long ago and are not read, the oldest first */
+        get: operations["list_stuck_api_v1_work_stuck_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/work/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Try failed studies again, the oldest first */
+        post: operations["retry_failed_api_v1_work_retry_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/work/studies/{study_uid}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Try a failed or refused study again */
+        post: operations["retry_api_v1_work_studies__study_uid__retry_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quarantine": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What came under the UID of something else, the oldest first */
+        get: operations["list_held_api_v1_quarantine_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/quarantine/{instance_uid}/release": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Send what is held of an instance to the archive after all */
+        post: operations["release_api_v1_quarantine__instance_uid__release_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The newest entries, newest first, of all studies or one */
+        get: operations["list_entries_api_v1_audit_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/audit/chain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the whole trail is as it was written */
+        get: operations["get_chain_api_v1_audit_chain_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/studies/states": {
         parameters: {
             query?: never;
@@ -229,6 +382,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/doctor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The condition of every part, each tried as the services use it, and what to do where one is ill */
+        get: operations["get_doctor_api_v1_doctor_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/metrics": {
         parameters: {
             query?: never;
@@ -330,6 +500,40 @@ export interface components {
             model: components["schemas"]["Model"];
         };
         /**
+         * AuditEntry
+         * @description One entry of the audit trail.
+         */
+        AuditEntry: {
+            /** Number */
+            number: number;
+            /**
+             * Time
+             * Format: date-time
+             */
+            time: string;
+            /**
+             * Event
+             * @description What happened, for example `signed in`.
+             */
+            event: string;
+            /**
+             * Is Success
+             * @description Whether it was let happen.
+             */
+            is_success: boolean;
+            /**
+             * Who
+             * @description Login name, or what somebody said of themselves; empty where nobody was asked.
+             */
+            who: string;
+            /** Address */
+            address: string;
+            /** Study Uid */
+            study_uid: string;
+            /** Detail */
+            detail: string;
+        };
+        /**
          * BoxIn
          * @description A box on the slice: pixels, half-open.
          */
@@ -342,6 +546,26 @@ export interface components {
             bottom: number;
             /** Right */
             right: number;
+        };
+        /**
+         * Chain
+         * @description Whether every entry is as it was written.
+         */
+        Chain: {
+            /** Ok */
+            ok: boolean;
+            /**
+             * Why
+             * @description Where it was changed; empty where it was not.
+             */
+            why: string;
+            /** Entries */
+            entries: number;
+            /**
+             * Hash
+             * @description Of the newest entry; kept elsewhere, it shows whether the end was cut off.
+             */
+            hash: string;
         };
         /**
          * Conflict
@@ -485,6 +709,23 @@ export interface components {
             disk: components["schemas"]["Part"];
         };
         /**
+         * Held
+         * @description A file that came under the UID of something else.
+         */
+        Held: {
+            /** Study Uid */
+            study_uid: string;
+            /** Instance Uid */
+            instance_uid: string;
+            /**
+             * Came
+             * Format: date-time
+             */
+            came: string;
+            /** Size Bytes */
+            size_bytes: number;
+        };
+        /**
          * JobHistory
          * @description A job with every step that it took.
          */
@@ -525,7 +766,7 @@ export interface components {
                 [key: string]: number;
             };
             /** History */
-            history: components["schemas"]["Step"][];
+            history: components["schemas"]["connector__schemas__jobs__Step"][];
         };
         /**
          * JobState
@@ -624,6 +865,18 @@ export interface components {
             version: string;
             /** Weights Hash */
             weights_hash: string;
+        };
+        /**
+         * NamedPart
+         * @description The condition of one part, by its name.
+         */
+        NamedPart: {
+            /** Ok */
+            ok: boolean;
+            /** Why */
+            why: string;
+            /** Name */
+            name: string;
         };
         /**
          * Outcome
@@ -926,6 +1179,17 @@ export interface components {
             reason: components["schemas"]["Reason"];
         };
         /**
+         * Released
+         * @description What was let go.
+         */
+        Released: {
+            /**
+             * Files
+             * @description How many files go to the archive.
+             */
+            files: number;
+        };
+        /**
          * ReportBody
          * @description One version of one reading, read back from the archive.
          */
@@ -999,11 +1263,42 @@ export interface components {
             version?: number | null;
         };
         /**
+         * Retried
+         * @description What came of trying failed studies again.
+         */
+        Retried: {
+            /**
+             * Study Uids
+             * @description The studies that are queued again.
+             */
+            study_uids: string[];
+            /**
+             * Left
+             * @description How many failed studies are left; ask again for them.
+             */
+            left: number;
+        };
+        /**
          * Right
          * @description What can be done here.
          * @enum {string}
          */
-        Right: "see studies" | "judge reports and ask questions" | "see the work";
+        Right: "see studies" | "judge reports and ask questions" | "see the work" | "steer the work and see the audit trail";
+        /**
+         * Sender
+         * @description Who sends a study now.
+         */
+        Sender: {
+            /** Study Uid */
+            study_uid: string;
+            /** Calling Ae */
+            calling_ae: string;
+            /**
+             * Last Seen
+             * Format: date-time
+             */
+            last_seen: string;
+        };
         /**
          * Session
          * @description Who is signed in.
@@ -1113,21 +1408,6 @@ export interface components {
             places: components["schemas"]["Place"][];
         };
         /**
-         * Step
-         * @description One transition of a job.
-         */
-        Step: {
-            source: components["schemas"]["JobState"] | null;
-            target: components["schemas"]["JobState"];
-            /** Reason */
-            reason: string;
-            /**
-             * Time
-             * Format: date-time
-             */
-            time: string;
-        };
-        /**
          * StudyReport
          * @description What is known of a study: its report where one is in force, and the state of the work on it.
          */
@@ -1191,11 +1471,109 @@ export interface components {
             version: number | null;
         };
         /**
+         * StudyWork
+         * @description Where a study is: its newest job.
+         */
+        StudyWork: {
+            /** Job Id */
+            job_id: number;
+            /** Study Uid */
+            study_uid: string;
+            /** Description */
+            description: string;
+            state: components["schemas"]["JobState"];
+            /** Reason */
+            reason: string;
+            /** Attempts */
+            attempts: number;
+            /** Revision */
+            revision: number;
+            /**
+             * Created
+             * Format: date-time
+             */
+            created: string;
+            /**
+             * Updated
+             * Format: date-time
+             */
+            updated: string;
+            /**
+             * Result Uids
+             * @description SOP Instance UIDs of what was stored.
+             */
+            result_uids: string[];
+            /**
+             * Parts
+             * @description Seconds that each part of the work took.
+             */
+            parts: {
+                [key: string]: number;
+            };
+            /** @description How far the reading is; none where no worker is at it. */
+            progress: components["schemas"]["Progress"] | null;
+            /**
+             * Steps
+             * @description What can be asked for it now.
+             */
+            steps: components["schemas"]["connector__schemas__work__Step"][];
+        };
+        /**
          * Urgency
          * @description How soon a radiologist should see what is stated, where nothing else is known of the patient.
          * @enum {string}
          */
         Urgency: "critical" | "urgent" | "routine" | "none";
+        /**
+         * Work
+         * @description All the work at one moment.
+         */
+        Work: {
+            /**
+             * Jobs
+             * @description Number of jobs in each state.
+             */
+            jobs: {
+                [key: string]: number;
+            };
+            /** Oldest Queued Seconds */
+            oldest_queued_seconds: number;
+            /**
+             * Repeated Attempts
+             * @description Attempts of all jobs beyond the first.
+             */
+            repeated_attempts: number;
+            /**
+             * Part Seconds
+             * @description Median seconds of each part of the newest finished readings.
+             */
+            part_seconds: {
+                [key: string]: number;
+            };
+            /** Senders */
+            senders: components["schemas"]["Sender"][];
+        };
+        /**
+         * Step
+         * @description One transition of a job.
+         */
+        connector__schemas__jobs__Step: {
+            source: components["schemas"]["JobState"] | null;
+            target: components["schemas"]["JobState"];
+            /** Reason */
+            reason: string;
+            /**
+             * Time
+             * Format: date-time
+             */
+            time: string;
+        };
+        /**
+         * Step
+         * @description What can be asked for a study in its state.
+         * @enum {string}
+         */
+        connector__schemas__work__Step: "retry";
     };
     responses: never;
     parameters: never;
@@ -1256,6 +1634,295 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JobHistory"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_work_api_v1_work_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Work"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_studies_api_v1_work_studies_get: {
+        parameters: {
+            query?: {
+                state?: components["schemas"]["JobState"] | null;
+                study_uid?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyWork"][];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_stuck_api_v1_work_stuck_get: {
+        parameters: {
+            query?: {
+                minutes?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StudyWork"][];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retry_failed_api_v1_work_retry_post: {
+        parameters: {
+            query?: {
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Retried"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retry_api_v1_work_studies__study_uid__retry_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Study Instance UID (PS3.5 9.1). */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobSummary"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_held_api_v1_quarantine_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Held"][];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    release_api_v1_quarantine__instance_uid__release_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A UID (PS3.5 9.1). */
+                instance_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Released"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_entries_api_v1_audit_get: {
+        parameters: {
+            query?: {
+                study_uid?: string | null;
+                /** @description Only entries with a lower number. */
+                before?: number | null;
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEntry"][];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_chain_api_v1_audit_chain_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Chain"];
                 };
             };
             /** @description Default Response */
@@ -1690,6 +2357,36 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Health"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_doctor_api_v1_doctor_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NamedPart"][];
                 };
             };
             /** @description Default Response */

@@ -156,6 +156,10 @@ def test_a_role_has_its_rights_and_no_others(
     assert window.get(STUDY.format(ct_in_archive), headers=bearer).status_code == see
     assert window.post(f"/api/v1/studies/{ct_in_archive}/decisions", json={}, headers=bearer).status_code == judge
     assert window.get("/api/v1/jobs", headers=bearer).status_code == operate
+    steer = 200 if role == "admin" else 403
+    for path in ("/admin", "/api/v1/work", "/api/v1/audit", "/api/v1/quarantine"):
+        assert window.get(path, headers=bearer).status_code == steer, path
+    assert window.post("/api/v1/work/retry", headers=bearer).status_code == steer
 
 
 def test_a_token_that_is_not_the_issuers_for_us_and_now_opens_nothing(window: TestClient, issuer: Issuer) -> None:

@@ -1,0 +1,55 @@
+"""Routes: the work on all studies, and what an administrator does about it. The command line does the same by the same functions."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from connector.api.trail import Trail
+from connector.audit import Event
+from connector.ledger import Ledger
+from connector.schemas.jobs import JobSummary
+from connector.schemas.text import StudyUid, Uid
+from connector.schemas.work import Retried, StudyWork, Work
+from radiology.jobs import Job, JobState
+
+_SIGN_OF_LIFE = timedelta(minutes=1)
+
+
+def routes(ledger: Ledger, trail: Trail) -> APIRouter:
+    """Return the routes below ``/work``."""
+    router = APIRouter(prefix="/work", tags=["work"])
+
+    def told(jobs: list[Job]) -> list[StudyWork]:
+        records = ledger.records([job.study_uid for job in jobs if job.state is JobState.RUNNING])
+        return [StudyWork.on(job, records[job.study_uid].progress if job.study_uid in records else None) for job in jobs]
+
+    @router.get("", summary="How much work there is, how long its parts take, and who sends now")
+    def get_work() -> Work:
+        now = datetime.now(UTC)
+        return Work.of(ledger.load(now), ledger.sending(now - _SIGN_OF_LIFE))
+
+    @router.get("/studies", summary="Where studies are: the newest job of each, the newest first")
+    def list_studies(
+        state: JobState | None = None, study_uid: Uid | None = None, limit: Annotated[int, Query(ge=1, le=1000)] = 200
+    ) -> list[StudyWork]:
+        return told(ledger.studies(state, study_uid or "", limit))
+
+    @router.get("/stuck", summary="Studies that failed, or came long ago and are not read, the oldest first")
+    def list_stuck(minutes: Annotated[float, Query(ge=0, le=525_600)] = 60) -> list[StudyWork]:
+        return told(ledger.stuck(datetime.now(UTC) - timedelta(minutes=minutes)))
+
+    @router.post("/retry", summary="Try failed studies again, the oldest first")
+    def retry_failed(request: Request, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> Retried:
+        trail.note(request, Event.STEERED, detail=f"retries up to {limit} failed studies")
+        jobs, left = ledger.retry_failed(limit)
+        return Retried(study_uids=[job.study_uid for job in jobs], left=left)
+
+    @router.post("/studies/{study_uid}/retry", summary="Try a failed or refused study again")
+    def retry(study_uid: StudyUid, request: Request) -> JobSummary:
+        trail.note(request, Event.STEERED, study_uid, detail="retry")
+        return JobSummary.of(ledger.retry(study_uid))
+
+    return router

@@ -1,0 +1,74 @@
+"""The work as an administrator sees and steers it, as the HTTP API says it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, Field
+
+from connector.ledger import Load, Sending
+from connector.schemas.jobs import JobSummary
+from radiology.jobs import Job, JobState, Progress
+
+
+class Step(StrEnum):
+    """What can be asked for a study in its state."""
+
+    RETRY = "retry"
+
+
+_STEPS = {JobState.FAILED: [Step.RETRY], JobState.REFUSED: [Step.RETRY]}
+
+
+class StudyWork(JobSummary):
+    """Where a study is: its newest job."""
+
+    progress: Progress | None = Field(description="How far the reading is; none where no worker is at it.")
+    steps: list[Step] = Field(description="What can be asked for it now.")
+
+    @classmethod
+    def on(cls, job: Job, progress: Progress | None) -> StudyWork:
+        """Return the newest job of a study as the API says it."""
+        return cls(**JobSummary.of(job).model_dump(), progress=progress, steps=_STEPS.get(job.state, []))
+
+
+class Sender(BaseModel):
+    """Who sends a study now."""
+
+    study_uid: str
+    calling_ae: str
+    last_seen: datetime
+
+    @classmethod
+    def of(cls, sending: Sending) -> Sender:
+        """Return the sender as the API says it."""
+        return cls(study_uid=sending.study_uid, calling_ae=sending.calling_ae, last_seen=sending.last_seen)
+
+
+class Work(BaseModel):
+    """All the work at one moment."""
+
+    jobs: dict[JobState, int] = Field(description="Number of jobs in each state.")
+    oldest_queued_seconds: float
+    repeated_attempts: int = Field(description="Attempts of all jobs beyond the first.")
+    part_seconds: dict[str, float] = Field(description="Median seconds of each part of the newest finished readings.")
+    senders: list[Sender]
+
+    @classmethod
+    def of(cls, load: Load, sending: list[Sending]) -> Work:
+        """Return the load as the API says it."""
+        return cls(
+            jobs={state: load.jobs.get(state, 0) for state in JobState},
+            oldest_queued_seconds=load.oldest_queued_seconds,
+            repeated_attempts=load.repeated_attempts,
+            part_seconds=dict(load.part_seconds),
+            senders=[Sender.of(each) for each in sending],
+        )
+
+
+class Retried(BaseModel):
+    """What came of trying failed studies again."""
+
+    study_uids: list[str] = Field(description="The studies that are queued again.")
+    left: int = Field(description="How many failed studies are left; ask again for them.")
