@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.schema import CreateColumn
 
 from connector.tables import TABLES
 from radiology.errors import LedgerError
@@ -29,6 +30,7 @@ class Database:
             if connection.dialect.name == "postgresql":  # two processes that start together would both try to create
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(5105)"))
             TABLES.create_all(connection)
+            _catch_up(connection)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -42,8 +44,14 @@ class Database:
 
     def rows(self, query: sa.Select[Any]) -> list[sa.Row[Any]]:
         """Return what a query finds. Does not wait for those who write."""
-        with self._translated(), self._engine.connect().execution_options(is_reading=True) as connection:
+        with self.reading() as connection:
             return list(connection.execute(query))
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection for queries that belong together. Does not wait for those who write."""
+        with self._translated(), self._engine.connect().execution_options(is_reading=True) as connection:
+            yield connection
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -70,6 +78,25 @@ def add(connection: sa.Connection, table: sa.Table, row: Mapping[str, Any]) -> b
     except sa.exc.IntegrityError:
         return False
     return True
+
+
+def alone(connection: sa.Connection) -> None:
+    """Wait until no other transaction that asked for this goes on. On SQLite none does: there those who write take turns anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(5106)"))
+
+
+def _catch_up(connection: sa.Connection) -> None:
+    """Give tables of an earlier release the columns and indexes that have come since; such a column has a default, or may be empty."""
+    present = sa.inspect(connection)
+    for table in TABLES.sorted_tables:
+        known = {column["name"] for column in present.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in known:
+                described = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {described}"))
+        for index in table.indexes:
+            index.create(connection, checkfirst=True)
 
 
 def _open(url: str) -> sa.Engine:

@@ -8,7 +8,6 @@ one job and no job takes a step that :data:`radiology.jobs.TRANSITIONS` does not
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
@@ -24,6 +23,7 @@ from connector.commitments import Commitments
 from connector.database import Database, add, alone, put
 from connector.decisions import Decisions
 from connector.questions import Questions
+from connector.steps import Steps
 from radiology.errors import IllegalTransition, UnknownStudy
 from radiology.finding import Box
 from radiology.jobs import TRANSITIONS, Job, JobState, Pause, Priority, Progress
@@ -35,9 +35,9 @@ from radiology.thinking import Look
 MODEL_IN_USE = "engine.weights_hash"
 """Name under which the worker remembers the weights hash of the model that it reads with."""
 
-_PAUSE = "pause"
 _NEWEST = 100
 _MESSAGES_AT_ONCE = 500
+_LASTING = sa.select(tables.pauses).where(tables.pauses.c.ended.is_(None))
 _LONGEST_PAUSE_SECONDS = 60.0
 
 
@@ -115,6 +115,7 @@ class Ledger:
         self.questions = Questions(self._database, settings)
         self.decisions = Decisions(self._database, settings)
         self.commitments = Commitments(self._database)
+        self.steps = Steps(self._database)
         self.audit = Audit(self._database)
 
     @classmethod
@@ -126,6 +127,11 @@ class Ledger:
     def lease_seconds(self) -> float:
         """How long a worker may be silent."""
         return self._settings.lease_seconds
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether only so many studies are read with one model at a time."""
+        return self._settings.readings_per_model is not None
 
     def close(self) -> None:
         """Give the connections back."""
@@ -215,18 +221,24 @@ class Ledger:
         """Return the jobs whose message must be sent (again): retries, lost messages, dead workers.
 
         A worker that did not renew its lease is taken for dead; its job is queued again, or failed after
-        ``maximum_attempts``. A queued job's message is repeated at growing intervals, so that a long queue is not flooded.
+        ``maximum_attempts``. A queued job's message is repeated at growing intervals, so that a long queue is not flooded;
+        in a pause it is not, as nobody would take it.
         """
-        send = [] if self.paused() else self._call_again(now)
-        jobs, lease = tables.jobs.c, timedelta(seconds=self._settings.lease_seconds)
-        silent = sa.select(tables.jobs).where(jobs.state == JobState.RUNNING, jobs.due <= now).order_by(jobs.job_id)
-        dead = f"Its worker gave no sign for {self._settings.lease_seconds:.0f} s"
-        for row in self._database.rows(silent):
+        paused = self.paused() is not None
+        send = [] if paused else self._call_again(now)
+        lease = timedelta(seconds=self._settings.lease_seconds)
+        silent = sa.select(tables.jobs).where(tables.jobs.c.state == JobState.RUNNING, tables.jobs.c.due <= now)
+        for row in self._database.rows(silent.order_by(tables.jobs.c.job_id)):
+            with self._database.transaction() as connection:
+                fresh = connection.execute(silent.where(tables.jobs.c.job_id == row.job_id).with_for_update()).first()
+            if fresh is None:
+                continue
+            dead = f"Its worker gave no sign for {self._settings.lease_seconds:.0f} s"
             try:
-                job = self._put_back(_job(row), row.worker, dead, None)
+                job = self._put_back(_job(fresh), fresh.worker, dead, now + lease)
             except IllegalTransition:
                 continue  # it was alive, and has just finished
-            if job.state is JobState.QUEUED:
+            if job.state is JobState.QUEUED and not paused:
                 send.append(row.job_id)
         return send
 
@@ -246,6 +258,7 @@ class Ledger:
         """Note that an association is sending a study now; called again as a sign of life."""
         key = {"association": association, "study_uid": study_uid}
         with self._database.transaction() as connection:
+            add(connection, tables.sources, {"study_uid": study_uid, "ae_title": calling_ae})
             put(connection, tables.associations, key, {"calling_ae": calling_ae, "last_seen": _now()})
 
     def association_closed(self, association: str) -> None:
@@ -269,22 +282,55 @@ class Ledger:
         chosen = sa.select(tables.associations).where(open_ones.last_seen >= since).order_by(open_ones.last_seen.desc())
         return [Sending(row.study_uid, row.calling_ae, row.last_seen) for row in self._database.rows(chosen)]
 
+    def sources(self, study_uid: str) -> frozenset[str]:
+        """Return the AE titles that have ever sent instances of a study to the listener."""
+        return self.sources_of([study_uid])[study_uid]
+
+    def sources_of(self, study_uids: Sequence[str]) -> dict[str, frozenset[str]]:
+        """Return the AE titles that have ever sent instances of each of these studies to the listener."""
+        known: dict[str, frozenset[str]] = dict.fromkeys(study_uids, frozenset())
+        for row in self._database.rows(sa.select(tables.sources).where(tables.sources.c.study_uid.in_(study_uids))):
+            known[row.study_uid] |= {row.ae_title}
+        return known
+
     # What the worker does -------------------------------------------------------------------------------------------
 
-    def take(self, job_id: int, worker: str) -> Job | None:
-        """QUEUED -> RUNNING with a lease for ``worker``; None where the job is not queued (any more): somebody else has it."""
-        try:
-            return self._step(
-                job_id,
-                JobState.QUEUED,
-                JobState.RUNNING,
-                f"Worker {worker} took it.",
-                worker=worker,
-                due=self._lease_end(),
-                attempts=tables.jobs.c.attempts + 1,
-            )
-        except IllegalTransition:
-            return None
+    def next_job(self, weights_hash: str = "") -> int | None:
+        """Return the job that a worker with this model is to take now: the most urgent, and of those the first that came.
+
+        None where none waits, in a pause, and where as many are read with the model as may be at a time.
+        """
+        jobs = tables.jobs.c
+        is_ready = sa.or_(jobs.not_before.is_(None), jobs.not_before <= _now())
+        line = sa.select(jobs.job_id).where(jobs.state == JobState.QUEUED, is_ready).order_by(jobs.priority, jobs.job_id).limit(1)
+        with self._database.reading() as connection:
+            return None if self._is_held_up(connection, weights_hash) else connection.scalar(line)
+
+    def take(self, job_id: int, worker: str, weights_hash: str = "") -> Job | None:
+        """QUEUED -> RUNNING with a lease for ``worker`` and its model.
+
+        None where the job is not queued (any more), as somebody else has it, in a pause, and where as many are read with the
+        model as may be at a time.
+        """
+        with self._database.transaction() as connection:
+            alone(connection)
+            if self._is_held_up(connection, weights_hash):
+                return None
+            try:
+                return self._change(
+                    connection,
+                    job_id,
+                    JobState.QUEUED,
+                    JobState.RUNNING,
+                    f"Worker {worker} took it.",
+                    worker=worker,
+                    weights_hash=weights_hash,
+                    due=self._lease_end(),
+                    not_before=None,
+                    attempts=tables.jobs.c.attempts + 1,
+                )
+            except IllegalTransition:
+                return None
 
     def renew(self, job_id: int, worker: str) -> None:
         """Prolong the lease. Raises :class:`IllegalTransition` where the job was given to another worker."""
@@ -309,7 +355,8 @@ class Ledger:
         if job is None:
             raise IllegalTransition(f"There is no job {job_id}.")
         pause = timedelta(seconds=self._settings.retry_seconds * 2 ** (max(job.attempts, 1) - 1))
-        return self._put_back(job, worker, reason.rstrip("."), _now() + pause)
+        due = _now() + pause
+        return self._put_back(job, worker, reason.rstrip("."), due, not_before=due)
 
     def postpone(self, job_id: int, worker: str, reason: str) -> Job:
         """RUNNING -> QUEUED because the archive is away, which says nothing of the study: the attempt does not count.
@@ -321,7 +368,8 @@ class Ledger:
         again = f"{reason.rstrip('.')}; it is tried again."
         uncounted = tables.jobs.c.attempts - 1
         due = _now() + pause
-        return self._step(job_id, JobState.RUNNING, JobState.QUEUED, again, held_by=worker, due=due, worker="", attempts=uncounted)
+        values = {"due": due, "not_before": due, "worker": "", "attempts": uncounted}
+        return self._step(job_id, JobState.RUNNING, JobState.QUEUED, again, held_by=worker, **values)
 
     def finish(self, job_id: int, worker: str, state: JobState, reason: str, outcome: Outcome) -> Job:
         """RUNNING -> DONE, FAILED or REFUSED, with what the worker leaves behind."""
@@ -444,9 +492,7 @@ class Ledger:
 
     def retry(self, study_uid: str) -> Job:
         """Queue the study's latest job again, from FAILED or REFUSED; the watcher's next sweep sends the message."""
-        job = self.latest(study_uid)
-        if job is None:
-            raise UnknownStudy(f"No job for study {study_uid}; send the study first.")
+        job = self._known(study_uid)
         if job.state not in (JobState.FAILED, JobState.REFUSED):
             raise IllegalTransition(f"Study {study_uid} is {job.state}; only a failed or refused study is tried again.")
         return self._step(job.job_id, job.state, JobState.QUEUED, "Tried again on request.", attempts=0, due=_now())
@@ -460,32 +506,81 @@ class Ledger:
                 again.append(self.retry(job.study_uid))
         return again, len(failed[limit:])
 
+    def prioritise(self, study_uid: str, priority: Priority, by: str) -> Job:
+        """Give a study that waits or arrives another priority, and note who did.
+
+        Raises:
+            UnknownStudy: it was never sent.
+            IllegalTransition: it does not wait (any more).
+        """
+        job = self._known(study_uid)
+        jobs = tables.jobs.c
+        waits = (jobs.job_id == job.job_id, jobs.state.in_([JobState.ARRIVING, JobState.QUEUED]))
+        with self._database.transaction() as connection:
+            row = connection.execute(sa.update(tables.jobs).where(*waits).values(priority=priority.rank).returning(tables.jobs)).first()
+            if row is None:
+                raise IllegalTransition(f"Study {study_uid} does not wait; only what arrives or is queued has a priority.")
+            self._note(connection, row.job_id, JobState(row.state), JobState(row.state), f"Priority {priority}, says {by}.", _now())
+            return _job(row)
+
     def pause(self, by: str, reason: str = "") -> Pause:
-        """Have no study taken up from now on; what runs is finished, receiving goes on. A pause that lasts keeps its beginning."""
-        pause = self.paused() or Pause(_now(), by, reason)
-        self.remember(_PAUSE, json.dumps({"since": pause.since.isoformat(), "by": by, "reason": reason}))
-        return replace(pause, by=by, reason=reason)
+        """Have no study taken up from now on; what runs is finished, receiving goes on. One pause ends where the next begins."""
+        with self._database.transaction() as connection:
+            alone(connection)
+            self._end_pause(connection, by)
+            connection.execute(sa.insert(tables.pauses).values(since=_now(), by=by, reason=reason))
+            return _pause(connection.execute(_LASTING).one())
 
     def resume(self, by: str) -> Pause | None:
         """End the pause, and return it; None where there was none. The watcher's next sweep has what waits taken up."""
-        pause = self.paused()
+        jobs = tables.jobs.c
+        waiting = (jobs.state == JobState.QUEUED, sa.or_(jobs.not_before.is_(None), jobs.not_before <= _now()))
         with self._database.transaction() as connection:
-            connection.execute(sa.delete(tables.memory).where(tables.memory.c.name == _PAUSE))
-        return pause
+            pause = connection.execute(_LASTING).first()
+            self._end_pause(connection, by)
+            connection.execute(sa.update(tables.jobs).where(*waiting).values(due=_now()))
+        return _pause(pause) if pause else None
 
     def paused(self) -> Pause | None:
         """Return since when, by whom and why no study is taken up; None where studies are."""
-        told = self.recall(_PAUSE)
-        return _pause(json.loads(told)) if told else None
+        rows = self._database.rows(_LASTING)
+        return _pause(rows[0]) if rows else None
 
     # How it is done -------------------------------------------------------------------------------------------------
 
-    def _put_back(self, job: Job, worker: str, why: str, due: datetime) -> Job:
+    def _call_again(self, now: datetime) -> list[int]:
+        """Return the queued jobs whose message is overdue, the most urgent first, and say when it is overdue again."""
+        jobs, lease = tables.jobs.c, timedelta(seconds=self._settings.lease_seconds)
+        overdue = sa.select(jobs.job_id, jobs.updated).where(jobs.state == JobState.QUEUED, jobs.due <= now)
+        with self._database.transaction() as connection:
+            chosen = overdue.order_by(jobs.priority, jobs.job_id).limit(_MESSAGES_AT_ONCE).with_for_update()
+            rows = connection.execute(chosen).all()
+            for row in rows:
+                due = now + max(lease, now - row.updated)
+                connection.execute(sa.update(tables.jobs).where(jobs.job_id == row.job_id).values(due=due))
+        return [row.job_id for row in rows]
+
+    def _is_held_up(self, connection: sa.Connection, weights_hash: str) -> bool:
+        """Return whether nobody takes a job now, or nobody with this model."""
+        if connection.execute(_LASTING).first():
+            return True
+        limit = self._settings.readings_per_model
+        if limit is None:
+            return False
+        jobs = tables.jobs.c
+        alive = (jobs.state == JobState.RUNNING, jobs.weights_hash == weights_hash, jobs.due > _now())
+        return int(connection.scalar(sa.select(sa.func.count()).where(*alive)) or 0) >= limit
+
+    def _end_pause(self, connection: sa.Connection, by: str) -> None:
+        connection.execute(sa.update(tables.pauses).where(tables.pauses.c.ended.is_(None)).values(ended=_now(), ended_by=by))
+
+    def _put_back(self, job: Job, worker: str, why: str, due: datetime, not_before: datetime | None = None) -> Job:
         if job.attempts >= self._settings.maximum_attempts:
             given_up = f"{why}; given up after {job.attempts} attempts."
             return self._step(job.job_id, JobState.RUNNING, JobState.FAILED, given_up, held_by=worker)
         again = f"{why}; it is tried again."
-        return self._step(job.job_id, JobState.RUNNING, JobState.QUEUED, again, held_by=worker, due=due, worker="")
+        values = {"due": due, "not_before": not_before, "worker": ""}
+        return self._step(job.job_id, JobState.RUNNING, JobState.QUEUED, again, held_by=worker, **values)
 
     def _step(self, job_id: int, source: JobState, target: JobState, reason: str, **values: Any) -> Job:
         """Take one step by itself."""
@@ -524,6 +619,12 @@ class Ledger:
     def _lease_end(self) -> datetime:
         return _now() + timedelta(seconds=self._settings.lease_seconds)
 
+    def _known(self, study_uid: str) -> Job:
+        job = self.latest(study_uid)
+        if job is None:
+            raise UnknownStudy(f"No job for study {study_uid}; send the study first.")
+        return job
+
     def _first(self, query: sa.Select[Any]) -> Job | None:
         rows = self._database.rows(query.limit(1))
         return _job(rows[0]) if rows else None
@@ -545,6 +646,7 @@ def _job(row: sa.Row[Any]) -> Job:
         weights_hash=values["weights_hash"],
         result_uids=tuple(values["result_uids"]),
         parts=values["parts"],
+        priority=list(Priority)[values["priority"]],
     )
 
 
@@ -552,8 +654,8 @@ def _held(job_id: int, worker: str) -> tuple[sa.ColumnElement[bool], ...]:
     return tables.jobs.c.job_id == job_id, tables.jobs.c.state == JobState.RUNNING, tables.jobs.c.worker == worker
 
 
-def _pause(told: dict[str, str]) -> Pause:
-    return Pause(datetime.fromisoformat(told["since"]), told["by"], told["reason"])
+def _pause(row: sa.Row[Any]) -> Pause:
+    return Pause(row.since, row.by, row.reason)
 
 
 def _standing(row: sa.Row[Any]) -> Standing:

@@ -22,7 +22,7 @@ _STUDIES, _QUESTIONS = "sightline", "sightline.questions"
 def celery_app(settings: Settings) -> Celery:
     """Return the Celery application that senders and the worker share. Makes the folders of the file-system broker."""
     on_disk = settings.queue.broker_url.startswith("filesystem:")
-    app = Celery("sightline", broker="filesystem://localhost/" if on_disk else settings.queue.broker_url)
+    app = Celery("sightline", broker="filesystem://localhost/" if on_disk else settings.queue.url)
     app.conf.update(
         # Each with its own exchange: lines that share the default one would all be given every message.
         task_queues=[Line(name, Exchange(name), routing_key=name) for name in (_QUESTIONS, _STUDIES)],

@@ -67,6 +67,16 @@ memory = sa.Table(
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("value", sa.Text, nullable=False),
 )
+pauses = sa.Table(
+    "pauses",
+    TABLES,
+    sa.Column("pause_id", sa.Integer, primary_key=True),
+    sa.Column("since", _Time, nullable=False),
+    sa.Column("by", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("ended", _Time, index=True, comment="None while it lasts."),
+    sa.Column("ended_by", sa.Text, nullable=False, default=""),
+)
 associations = sa.Table(
     "associations",
     TABLES,
@@ -121,6 +131,16 @@ commitments = sa.Table(
     sa.Column("asked", _Time, nullable=False),
     sa.Column("answered", _Time, comment="None where the archive has not said what it commits to."),
     sa.Column("failures", sa.JSON, nullable=False, comment="Failure Reason by SOP Instance UID."),
+)
+steps = sa.Table(
+    "steps",
+    TABLES,
+    sa.Column("step_uid", sa.String(64), primary_key=True),
+    sa.Column("study_uid", sa.String(64), primary_key=True, index=True),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("instance_uids", sa.JSON, nullable=False),
+    sa.Column("calling_ae", sa.String(16), nullable=False),
+    sa.Column("updated", _Time, nullable=False),
 )
 questions = sa.Table(
     "questions",

@@ -32,7 +32,7 @@ class JobState(StrEnum):
 
 
 class Priority(StrEnum):
-    """Which study is read first; of the same priority, the one that was queued first."""
+    """Which study is read first; of the same priority, the one that came first."""
 
     URGENT = "urgent"
     ROUTINE = "routine"
@@ -61,8 +61,8 @@ class Job:
     ``inputs_digest`` is :func:`radiology.study.digest` over the images, empty while they are still arriving. A job
     whose images and model were read before is never made; late images make a new job with the next ``revision``.
 
-    Once a worker is through with it: ``weights_hash`` is the model that read it, ``result_uids`` the SOP Instance UIDs
-    that it stored, ``parts`` the seconds that each part took (queue, fetch, load, model, write, store).
+    ``weights_hash`` is the model that reads it or has read it. Once a worker is through: ``result_uids`` are the SOP Instance
+    UIDs that it stored, ``parts`` the seconds that each part took (queue, fetch, load, model, write, store).
     """
 
     job_id: int
@@ -78,6 +78,7 @@ class Job:
     weights_hash: str = ""
     result_uids: tuple[str, ...] = ()
     parts: Mapping[str, float] = field(default_factory=dict)
+    priority: Priority = Priority.ROUTINE
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """Every setting, one section a room. Only entry points build :class:`Settings`; nothing reads it at import.
 
 Each field can be set in the environment as ``SIGHTLINE_<SECTION>__<FIELD>``, for example
-``SIGHTLINE_LEDGER__URL=postgresql+psycopg://...``. docs/settings.md lists them all; a test holds the two together.
+``SIGHTLINE_LEDGER__URL=postgresql+psycopg://...``, or be the content of a file in the folder of secrets that has that name in small
+letters; the environment wins. docs/settings.md lists them all; a test holds the two together.
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NestedSecretsSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+
+from radiology.errors import SightlineError
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
+_SECRETS = Path("/run/secrets")
+"""Where a container finds its secrets."""
 
 
 class Section(BaseModel):
@@ -53,6 +59,9 @@ class ListenerSettings(TlsSettings):
     ae_title: str = Field("SIGHTLINE", min_length=1, max_length=16, description="Its AE title; callers must name it.")
     callers: dict[str, Annotated[list[IPvAnyNetwork], Field(min_length=1)]] = Field(
         {}, description="AE titles that may call, each with its networks (CIDR); empty admits every caller."
+    )
+    procedure_steps: bool = Field(
+        False, description="Whether it takes what modalities say of their procedure steps (MPPS), and studies wait for their end."
     )
     maximum_associations: int = Field(16, description="Associations open at once; one more is rejected for now.")
     maximum_associations_per_address: int = Field(12, description="Of these, how many one address may have.")
@@ -115,9 +124,13 @@ class LedgerSettings(Section):
     """The ledger of jobs."""
 
     url: str = Field("", description="SQLAlchemy URL; empty is an SQLite file in the data folder.")
+    password: SecretStr = Field(SecretStr(""), description="Password for that URL; one that the URL has gives way to it.")
     lease_seconds: float = Field(30.0, description="A worker that has not renewed its lease for this long is taken for dead.")
     maximum_attempts: int = Field(5, description="A job that was tried this often is failed.")
     retry_seconds: float = Field(10.0, description="Pause before an unreachable archive is tried again; doubles with each attempt.")
+    readings_per_model: int | None = Field(
+        None, ge=1, description="How many studies are read with one model at a time, over all workers; none sets no limit."
+    )
 
 
 class QueueSettings(Section):
@@ -126,8 +139,14 @@ class QueueSettings(Section):
     broker_url: str = Field(
         "filesystem://", description="Celery broker; the default needs no server, redis://host:6379/0 is for production."
     )
+    password: SecretStr = Field(SecretStr(""), description="Password for that broker; one that the URL has gives way to it.")
     polling_seconds: float = Field(0.1, description="How often the file-system broker is looked at.")
     sweep_seconds: float = Field(5.0, description="How often the watcher re-sends jobs whose message or worker was lost.")
+
+    @property
+    def url(self) -> str:
+        """The broker's URL with the password."""
+        return _with_password(self.broker_url, self.password)
 
 
 class ApiSettings(Section):
@@ -136,6 +155,10 @@ class ApiSettings(Section):
     host: str = Field("127.0.0.1", description="Address it listens on.")
     port: int = Field(8080, description="TCP port it listens on.")
     hosts: list[str] = Field(["localhost", "127.0.0.1"], description="Host names that a browser may use to reach it, beside `host`.")
+    proxies: list[str] = Field(
+        ["127.0.0.1", "::1"],
+        description="Addresses or networks of proxies whose X-Forwarded-For and -Proto are believed; `*` is every one.",
+    )
     viewer_folder: Path | None = Field(None, description="Folder of the prebuilt OHIF; none serves no viewer.")
     extension_folder: Path | None = Field(None, description="Folder with the built OHIF extension.")
 
@@ -183,6 +206,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SIGHTLINE_", env_nested_delimiter="__", extra="forbid", frozen=True)
 
     data_folder: Path = Field(Path("var"), description="Where the ledger, spool, queue and caches live.")
+    secrets_folder: Path = Field(_SECRETS, description="Folder of secrets: a file named as a variable, in small letters, holds its value.")
     log: LogSettings = LogSettings()
     listener: ListenerSettings = ListenerSettings()
     pacs: PacsSettings = PacsSettings()
@@ -194,6 +218,25 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     results: ResultSettings = ResultSettings()
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where settings come from, the strongest first: the caller, the environment, the folder of secrets."""
+        named = os.environ.get("SIGHTLINE_SECRETS_FOLDER")
+        try:
+            secrets = NestedSecretsSettingsSource(
+                file_secret_settings, secrets_dir=named or _SECRETS, secrets_dir_missing="error" if named else "ok"
+            )
+        except (OSError, SettingsError) as error:
+            raise SightlineError(f"A secret cannot be read; correct SIGHTLINE_SECRETS_FOLDER or the file's mode: {error}.") from error
+        return init_settings, env_settings, secrets
+
     @model_validator(mode="after")
     def _refuse_unknown_variables(self) -> Self:
         # pydantic-settings looks only for the names it knows: a misspelt section would be passed over in silence.
@@ -201,6 +244,15 @@ class Settings(BaseSettings):
         for variable in map(str.upper, os.environ):
             if variable.startswith("SIGHTLINE_") and variable.split("__")[0] not in known:
                 raise ValueError(f"{variable} is not a setting; docs/settings.md lists them all.")
+        return self
+
+    @model_validator(mode="after")
+    def _has_its_password(self) -> Self:
+        if self.pacs.user and not self.pacs.password.get_secret_value():
+            raise ValueError(
+                f"SIGHTLINE_PACS__USER is set and its password is not; set SIGHTLINE_PACS__PASSWORD, "
+                f"or write it into {self.secrets_folder / 'sightline_pacs__password'}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -225,4 +277,13 @@ class Settings(BaseSettings):
     @property
     def ledger_url(self) -> str:
         """The ledger's SQLAlchemy URL with the default filled in."""
-        return self.ledger.url or f"sqlite:///{(self.data_folder / 'ledger.sqlite').resolve()}"
+        given = _with_password(self.ledger.url, self.ledger.password)
+        return given or f"sqlite:///{(self.data_folder / 'ledger.sqlite').resolve()}"
+
+
+def _with_password(url: str, password: SecretStr) -> str:
+    if not (secret := password.get_secret_value()):
+        return url
+    parts = urlsplit(url)
+    user, _, place = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.partition(':')[0]}:{quote(secret, safe='')}@{place}"))

@@ -17,7 +17,7 @@ from ai_engine.worker.tasks import register
 from connector.delivery import Delivery
 from connector.ledger import MODEL_IN_USE, Ledger
 from connector.pacs import Pacs
-from connector.queue import celery_app
+from connector.queue import Queue, celery_app
 from radiology.errors import SightlineError
 from radiology.logs import configure_logs
 from radiology.settings import Settings
@@ -48,6 +48,6 @@ def run(settings: Settings) -> None:
     pacs = Pacs.connect(settings.pacs)
     delivery = Delivery(settings, pacs, ledger.commitments)
     worker = Worker(name, ledger, pacs, engine, settings.watcher, settings.results, delivery)
-    register(app, worker, Consultant(name, ledger, pacs, Answerer(assistant, engine.identity)))
+    register(app, worker, Consultant(name, ledger, pacs, Answerer(assistant, engine.identity)), Queue(settings))
     _log.info("ready", worker=name, model=engine.identity.name, weights_hash=engine.identity.weights_hash)
     app.worker_main(["worker", "--pool=solo", "--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"])

@@ -67,13 +67,13 @@ class Worker:
 
 
 def read_study(job_id: int, worker: Worker) -> Job | None:
-    """Do one job, and return it as it is afterwards; None where it is not queued (any more).
+    """Do one job, and return it as it is afterwards; None where it cannot be taken (any more).
 
     Raises:
         LedgerError: the ledger cannot be written, or gave the job to another worker meanwhile.
     """
     ledger = worker.ledger
-    job = ledger.take(job_id, worker.name)
+    job = ledger.take(job_id, worker.name, worker.engine.identity.weights_hash)
     if job is None:
         return None
     parts = {"queue": _waited(ledger, job)}
@@ -258,7 +258,7 @@ def _load(series: Series, pacs: Pacs, parts: dict[str, float]) -> tuple[Image, .
 
 def _waited(ledger: Ledger, job: Job) -> float:
     """Return the seconds that a job just taken was queued."""
-    queued = [step.time for step in ledger.history(job.job_id) if step.target is JobState.QUEUED]
+    queued = [step.time for step in ledger.history(job.job_id) if step.target is JobState.QUEUED and step.source is not step.target]
     return (job.updated - queued[-1]).total_seconds()
 
 

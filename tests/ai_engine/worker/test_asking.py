@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import structlog
@@ -18,6 +19,7 @@ from ai_engine.worker.tasks import register
 from connector.delivery import Delivery
 from connector.ledger import Ledger
 from connector.pacs import Pacs
+from connector.queue import Queue
 from radiology.errors import IllegalTransition
 from radiology.finding import Box, Side
 from radiology.jobs import ANSWER_QUESTION, READ_STUDY, JobState
@@ -160,7 +162,9 @@ def test_what_a_person_types_is_not_logged(consultant: Consultant, pacs: Pacs) -
     assert "Doe" not in repr(logs)
 
 
-def test_unforeseen_failures_of_both_tasks_are_recorded_without_their_words(versed: Assistant, ledger: Ledger, pacs: Pacs) -> None:
+def test_unforeseen_failures_of_both_tasks_are_recorded_without_their_words(
+    versed: Assistant, ledger: Ledger, pacs: Pacs, tmp_path: Path
+) -> None:
     class Broken(Answerer):
         def answer(self, *_: object) -> None:  # type: ignore[override]
             raise ValueError("Patient Name: DOE^JANE")
@@ -173,7 +177,8 @@ def test_unforeseen_failures_of_both_tasks_are_recorded_without_their_words(vers
     pacs.store(film := radiographs("PA"))
     delivery = Delivery(Settings(), pacs, ledger.commitments)
     worker = Worker("worker-1", ledger, pacs, Breaking(versed, IDENTITY, 2), WatcherSettings(), ResultSettings(), delivery)
-    register(app, worker, Consultant("worker-1", ledger, pacs, Broken(versed, IDENTITY)))
+    queue = Queue(Settings(data_folder=tmp_path))
+    register(app, worker, Consultant("worker-1", ledger, pacs, Broken(versed, IDENTITY)), queue)
     job = ledger.queue(ledger.arriving(film[0].StudyInstanceUID, "DX CHEST", "Coming.").job_id, "digest", "Quiet.")
     question = ledger.questions.ask(film[0].StudyInstanceUID, Prompt(SEGMENT, str(film[0].SeriesInstanceUID), 0, "lung"), READER)
     app.tasks[READ_STUDY](job.job_id)
