@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import sqlalchemy as sa
-from pydicom.uid import generate_uid
 
 from connector.database import Database
 from connector.tables import commitments
@@ -55,7 +55,7 @@ class Commitments:
     def ask(self, study_uid: str, instance_uids: Collection[str]) -> str:
         """Write a new transaction in, and return its UID."""
         row = {
-            "transaction_uid": str(generate_uid(prefix=None)),
+            "transaction_uid": f"2.25.{uuid4().int}",
             "study_uid": study_uid,
             "instance_uids": sorted(instance_uids),
             "asked": datetime.now(UTC),

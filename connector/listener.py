@@ -25,6 +25,7 @@ from connector.door import Door, Entrance
 from connector.forwarding import Forwarder
 from connector.header import HeaderError, read_header
 from connector.ledger import Ledger
+from connector.mpps import StepService
 from connector.service import Service
 from connector.spool import Spool, is_uid
 from radiology.errors import LedgerError, SightlineError
@@ -155,7 +156,8 @@ class _Announcer:
 
 def _services(settings: Settings, ledger: Ledger) -> list[Service]:
     """What is offered beside storage, as far as it is wanted."""
-    return [Reports(ledger.commitments)] if settings.pacs.storage_commitment == "ask" else []
+    services: list[Service] = [Reports(ledger.commitments)] if settings.pacs.storage_commitment == "ask" else []
+    return [*services, StepService(ledger.steps)] if settings.listener.procedure_steps else services
 
 
 def run(settings: Settings) -> None:

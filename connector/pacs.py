@@ -76,6 +76,12 @@ class Pacs:
             found = self._client.search_for_studies(search_filters={"StudyInstanceUID": study_uid})
             return sum(int(Dataset.from_json(study).get("NumberOfStudyRelatedInstances") or 0) for study in found)
 
+    def listed(self, study_uid: str) -> set[str]:
+        """Return the SOP Instance UIDs of all instances of a study that the archive holds, our own results included."""
+        with _translated(f"list the instances of study {study_uid}"):
+            found = self._client.search_for_instances(study_uid, get_remaining=True)
+        return {str(Dataset.from_json(each).SOPInstanceUID) for each in found}
+
     def patient_id(self, study_uid: str) -> str:
         """Return the Patient ID that the archive has for a study now; empty where it has none."""
         with _translated(f"look for study {study_uid}"):

@@ -14,12 +14,13 @@ from threading import Event
 
 import structlog
 
-from connector.completeness import Arrival, judge
+from connector.completeness import Acquisition, Arrival, judge
 from connector.ledger import Ledger
 from connector.orthanc import ChangeLog
 from connector.pacs import Pacs
 from connector.queue import Queue
 from connector.routing import route
+from connector.steps import StepState
 from radiology.errors import IllegalTransition, LedgerError, PacsError, PacsRefused, QueueError, StudyError
 from radiology.jobs import ANSWER_QUESTION, READ_STUDY, Job, JobState
 from radiology.settings import Settings
@@ -108,7 +109,9 @@ class Watcher:
             visit.last_change = now
         visit.counts = (visit.counts[1], count)
         senders = frozenset(self._ledger.open_associations(study_uid, since=now - _SIGN_OF_LIFE))
-        answer = judge(Arrival(visit.job.created, visit.last_change, senders, visit.counts), now, self._settings.watcher)
+        acquisition = self._acquisition(study_uid, count)
+        arrival = Arrival(visit.job.created, visit.last_change, senders, visit.counts, acquisition)
+        answer = judge(arrival, now, self._settings.watcher)
         if not answer.complete:
             self._describe(visit, f"{count} instance{'s'[: count != 1]}", answer.reason)
             return
@@ -126,6 +129,15 @@ class Watcher:
                 self._describe(visit, chosen.description, visit.job.reason)
                 self._hand_over(visit.job, inputs, f"{answer.reason} {chosen.reason}")
         del self._visits[study_uid]
+
+    def _acquisition(self, study_uid: str, count: int) -> Acquisition:
+        """What modalities say of a study of which the archive holds ``count`` instances."""
+        steps = self._ledger.steps.of_study(study_uid)
+        in_progress = sum(step.state is StepState.IN_PROGRESS for step in steps)
+        named = frozenset[str]().union(*(step.instance_uids for step in steps))
+        if in_progress or not named or count < len(named):  # the archive's list would say nothing more
+            return Acquisition(in_progress, len(named), max(len(named) - count, 0))
+        return Acquisition(0, len(named), len(named - self._pacs.listed(study_uid)))
 
     def _hand_over(self, job: Job, inputs_digest: str, reason: str) -> None:
         """Queue a job, unless the same images are read already, or were, by the model in use."""

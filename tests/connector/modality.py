@@ -1,14 +1,16 @@
 """A modality: it calls the listener and sends, one instance or many, bytes as they are."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from pydicom import Dataset
 from pydicom.filereader import read_file_meta_info
+from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import AE, build_context
 from pynetdicom.dsutils import split_dataset
-from pynetdicom.sop_class import Verification
+from pynetdicom.sop_class import ModalityPerformedProcedureStep, Verification
 
 from radiology.settings import ListenerSettings
 
@@ -52,3 +54,37 @@ def send_all(settings: ListenerSettings, instances: Sequence[Dataset]) -> list[i
 def data_set(path: Path) -> bytes:
     """The bytes after the file meta information."""
     return path.read_bytes()[split_dataset(path)[1] :]
+
+
+@contextmanager
+def step(settings: ListenerSettings) -> Iterator[Callable[[str, str, Dataset], Dataset]]:
+    """Gives a function that says N-CREATE or N-SET of a procedure step and returns the answer's status and what comes with it."""
+    association = associate(settings, (ModalityPerformedProcedureStep, ImplicitVRLittleEndian))
+    assert association.is_established
+    says = {"N-CREATE": association.send_n_create, "N-SET": association.send_n_set}
+    try:
+        yield lambda verb, step_uid, said: says[verb](said, ModalityPerformedProcedureStep, step_uid)[0]
+    finally:
+        association.release()
+
+
+def scheduled(study_uid: str) -> Dataset:
+    """A step on a study that begins."""
+    said, planned = Dataset(), Dataset()
+    planned.StudyInstanceUID = study_uid
+    said.ScheduledStepAttributesSequence = [planned]
+    said.PerformedProcedureStepStatus = "IN PROGRESS"
+    return said
+
+
+def named(state: str, sop_class: str, instance_uids: Sequence[str]) -> Dataset:
+    """A step that has made a series of these, and is in this state."""
+    said, series = Dataset(), Dataset()
+    said.PerformedProcedureStepStatus = state
+    series.ReferencedImageSequence = []
+    for instance_uid in instance_uids:
+        item = Dataset()
+        item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = sop_class, instance_uid
+        series.ReferencedImageSequence.append(item)
+    said.PerformedSeriesSequence = [series]
+    return said

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connector.completeness import Arrival, judge
+from connector.completeness import Acquisition, Arrival, judge
 from radiology.settings import WatcherSettings
 
 SETTINGS = WatcherSettings(quiet_seconds=5, longest_wait_seconds=600)
@@ -30,8 +30,9 @@ def test_quiet_unsent_and_twice_the_same_count_is_complete() -> None:
         ({"last_change": NOW - timedelta(seconds=4.9)}, "arriving"),
         ({"counts": (132, 133)}, "arriving"),
         ({"senders": frozenset({"CT1"})}, "CT1"),
+        ({"acquisition": Acquisition(in_progress=1)}, "in progress"),
     ],
-    ids=["an instance came just now", "the count still changes", "an association is open"],
+    ids=["an instance came just now", "the count still changes", "an association is open", "a procedure step goes on"],
 )
 def test_one_sign_against_it_is_enough_to_wait(sign: dict[str, object], says: str) -> None:
     answer = judge(replace(QUIET, **sign), NOW, SETTINGS)  # type: ignore[arg-type]
@@ -40,7 +41,7 @@ def test_one_sign_against_it_is_enough_to_wait(sign: dict[str, object], says: st
 
 
 def test_after_the_longest_wait_it_is_read_all_the_same_and_says_so() -> None:
-    restless = replace(QUIET, senders=frozenset({"CT1"}), counts=(132, 133), last_change=NOW)
+    restless = replace(QUIET, senders=frozenset({"CT1"}), counts=(132, 133), last_change=NOW, acquisition=Acquisition(in_progress=1))
     assert not judge(restless, NOW, SETTINGS).complete
     answer = judge(restless, restless.first_seen + timedelta(seconds=600), SETTINGS)
     assert answer.complete

@@ -10,6 +10,7 @@ from pydicom.uid import generate_uid
 
 from connector.ledger import Ledger, Outcome
 from connector.pacs import Pacs
+from connector.steps import StepState
 from connector.watcher import Watcher
 from radiology.errors import PacsUnreachable
 from radiology.jobs import Job, JobState
@@ -103,6 +104,32 @@ def test_an_open_association_keeps_a_quiet_study_waiting(site: Site) -> None:
     site.ledger.association_closed("association")
     site.wait()
     assert site.job(image).state is JobState.QUEUED
+
+
+def test_a_study_waits_for_the_end_of_its_acquisition_and_then_no_longer(site: Site) -> None:
+    slices = ct_series(generate_uid(), 3)
+    site.ledger.steps.begin("1.2.3", {slices[0].StudyInstanceUID}, "CT1")
+    site.send(slices[:2])
+    site.wait(4)
+    assert site.job(slices[0]).state is JobState.ARRIVING
+    assert "in progress" in site.job(slices[0]).reason
+    site.ledger.steps.change("1.2.3", StepState.COMPLETED, {str(each.SOPInstanceUID) for each in slices})
+    site.send(slices[2:])
+    site.watcher.look(site.now)
+    job = site.job(slices[0])
+    assert job.state is JobState.QUEUED, "the quiet time is not waited for"
+    assert "all 3 that the modality names are in the archive" in job.reason
+
+
+def test_images_that_a_modality_names_and_never_sends_are_not_waited_for(site: Site) -> None:
+    image = radiograph(generate_uid())
+    site.ledger.steps.begin("1.2.4", {image.StudyInstanceUID}, "CR1")
+    site.ledger.steps.change("1.2.4", StepState.COMPLETED, {str(image.SOPInstanceUID), "1.2.4.1"})
+    site.send([image])
+    site.watcher.look(site.now)
+    assert site.job(image).state is JobState.ARRIVING
+    site.wait()
+    assert "1 of 2 that the modality names have not come" in site.job(image).reason
 
 
 def test_late_images_make_a_new_revision(site: Site) -> None:
