@@ -258,8 +258,12 @@ class Ledger:
         """Note that an association is sending a study now; called again as a sign of life."""
         key = {"association": association, "study_uid": study_uid}
         with self._database.transaction() as connection:
-            add(connection, tables.sources, {"study_uid": study_uid, "ae_title": calling_ae})
             put(connection, tables.associations, key, {"calling_ae": calling_ae, "last_seen": _now()})
+
+    def sent_by(self, study_uid: str, ae_title: str) -> None:
+        """Note for good who sends a study to the listener."""
+        with self._database.transaction() as connection:
+            add(connection, tables.sources, {"study_uid": study_uid, "ae_title": ae_title})
 
     def association_closed(self, association: str) -> None:
         """Forget an association: it was released or aborted."""

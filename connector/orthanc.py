@@ -38,18 +38,28 @@ class ChangeLog:
 
     def end(self) -> int:
         """Return the cursor after everything that has happened so far."""
-        return int(self._get("/changes?last")["Last"])
+        return int(self._ask("/changes?last")["Last"])
 
     def since(self, cursor: int) -> News:
         """Return which studies got images after ``cursor``; our own results are no images.
 
         A cursor beyond the end means that Orthanc's database was replaced: the log is read from its start.
         """
-        answer = self._get(f"/changes?since={cursor}&limit={_CHANGES_AT_ONCE}")
+        answer = self._ask(f"/changes?since={cursor}&limit={_CHANGES_AT_ONCE}")
         if int(answer["Last"]) < cursor:
             return self.since(0)
         arrived = [change["ID"] for change in answer["Changes"] if change["ChangeType"] == "NewInstance"]
         return News(self._studies_of(arrived), int(answer["Last"]), more=not answer["Done"])
+
+    def senders(self, study_uid: str) -> frozenset[str]:
+        """Return the AE titles from which Orthanc got a study by C-STORE. One instance of each series is asked, and none of our results."""
+        found = set()
+        for study in self._ask("/tools/lookup", study_uid):
+            for series in self._find(f"/studies/{study['ID']}/series") or [] if study["Type"] == "Study" else []:
+                if not is_ours(_tags(series)):
+                    metadata = self._find(f"/instances/{series['Instances'][0]}/metadata?expand") or {}
+                    found.add(metadata.get("RemoteAET", ""))
+        return frozenset(found - {""})
 
     def _studies_of(self, instances: list[str]) -> frozenset[str]:
         """Return the Study Instance UIDs of instances, given by Orthanc's names; one series is looked up once."""
@@ -66,18 +76,21 @@ class ChangeLog:
                 studies.add(str(_tags(study).StudyInstanceUID))
         return frozenset(studies)
 
-    def _find(self, path: str) -> dict[str, Any] | None:
+    def _find(self, path: str) -> Any:
         try:
-            return self._get(path)
+            return self._ask(path)
         except PacsRefused as error:
             if isinstance(error.__cause__, orthanc_errors.ResourceNotFound):
                 return None
             raise
 
-    def _get(self, path: str) -> dict[str, Any]:
+    def _ask(self, path: str, question: str = "") -> Any:
+        """Return what Orthanc answers to a GET, or to a POST of ``question``."""
         try:
-            # Not the client's get_changes(): without a time-out of ours it would wait for ever.
-            answer: dict[str, Any] = self._orthanc.get_json(path, timeout=self._timeout_seconds)
+            # Not the client's own methods: without a time-out of ours they would wait for ever.
+            if question:
+                return self._orthanc.post(path, data=question, timeout=self._timeout_seconds).json()
+            return self._orthanc.get_json(path, timeout=self._timeout_seconds)
         except orthanc_errors.HttpError as error:
             raise PacsRefused(
                 f"Orthanc answered {path} with HTTP {error.http_status_code}; see that SIGHTLINE_PACS__ORTHANC_URL and _USER are right."
@@ -86,7 +99,6 @@ class ChangeLog:
             raise PacsUnreachable(f"Orthanc at {self._url} does not answer; see that it runs.") from error
         except ValueError as error:
             raise PacsRefused(f"{self._url} does not answer as Orthanc does; correct SIGHTLINE_PACS__ORTHANC_URL.") from error
-        return answer
 
 
 def _tags(resource: dict[str, Any]) -> Dataset:

@@ -15,11 +15,13 @@ from threading import Event
 import structlog
 
 from connector.completeness import Acquisition, Arrival, judge
+from connector.heartbeat import Heartbeat
 from connector.ledger import Ledger
 from connector.orthanc import ChangeLog
 from connector.pacs import Pacs
 from connector.queue import Queue
 from connector.routing import route
+from connector.rules import RulesInForce
 from connector.steps import StepState
 from radiology.errors import IllegalTransition, LedgerError, PacsError, PacsRefused, QueueError, StudyError
 from radiology.jobs import ANSWER_QUESTION, READ_STUDY, Job, JobState
@@ -48,9 +50,10 @@ class Watcher:
     """The watcher of one archive."""
 
     def __init__(self, settings: Settings, ledger: Ledger) -> None:
-        """Take up every study that the ledger says is arriving."""
+        """Take up every study that the ledger says is arriving. Raises :class:`RulesError` where the rules cannot be used."""
         self._settings = settings
         self._ledger = ledger
+        self._rules = RulesInForce(settings)
         self._queue = Queue(settings)
         self._changes = ChangeLog(settings.pacs)
         self._pacs = Pacs.connect(settings.pacs)
@@ -115,19 +118,7 @@ class Watcher:
         if not answer.complete:
             self._describe(visit, f"{count} instance{'s'[: count != 1]}", answer.reason)
             return
-        job_id = visit.job.job_id
-        try:
-            chosen = route(self._pacs.fetch(study_uid), self._settings.watcher)
-        except StudyError as error:
-            self._ledger.refuse(job_id, str(error))
-        else:
-            if chosen.study is None:
-                self._ledger.refuse(job_id, chosen.reason)
-                _log.info("refused", study_uid=study_uid, job_id=job_id, reason=chosen.reason)
-            else:
-                inputs = digest(uid for series in chosen.study.series for uid in series.instance_uids)
-                self._describe(visit, chosen.description, visit.job.reason)
-                self._hand_over(visit.job, inputs, f"{answer.reason} {chosen.reason}")
+        self._decide(visit, answer.reason)
         del self._visits[study_uid]
 
     def _acquisition(self, study_uid: str, count: int) -> Acquisition:
@@ -139,16 +130,42 @@ class Watcher:
             return Acquisition(in_progress, len(named), max(len(named) - count, 0))
         return Acquisition(0, len(named), len(named - self._pacs.listed(study_uid)))
 
-    def _hand_over(self, job: Job, inputs_digest: str, reason: str) -> None:
-        """Queue a job, unless the same images are read already, or were, by the model in use."""
+    def _decide(self, visit: _Visit, complete: str) -> None:
+        """Queue a complete study or refuse it; where the same images are read already, or were by the model in use, do nothing."""
+        job = visit.job
+        try:
+            chosen = route(self._pacs.fetch(job.study_uid), self._settings.watcher)
+        except StudyError as error:
+            self._refuse(job, str(error))
+            return
+        if chosen.study is None:
+            self._refuse(job, chosen.reason)
+            return
+        inputs_digest = digest(uid for series in chosen.study.series for uid in series.instance_uids)
         earlier = self._ledger.read_before(job.study_uid, inputs_digest)
         if earlier is not None:
             self._ledger.withdraw(job.job_id)
             _log.info("nothing new", study_uid=job.study_uid, job_id=earlier.job_id, state=earlier.state)
             return
-        self._ledger.queue(job.job_id, inputs_digest, reason)
-        _log.info("queued", study_uid=job.study_uid, job_id=job.job_id, reason=reason)
+        self._describe(visit, chosen.description, job.reason)
+        rules = self._rules.now()
+        sources = self._sources(job.study_uid) if rules.ask_for_source else frozenset[str]()
+        ruling = rules.judge_study(chosen.study, sources, job.created)
+        if not ruling.read:
+            self._refuse(job, ruling.why)
+            return
+        reason = " ".join(filter(None, (complete, chosen.reason, ruling.why)))
+        self._ledger.queue(job.job_id, inputs_digest, reason, ruling.priority)
+        _log.info("queued", study_uid=job.study_uid, job_id=job.job_id, priority=str(ruling.priority), reason=reason)
         self._send(job.job_id)
+
+    def _refuse(self, job: Job, reason: str) -> None:
+        self._ledger.refuse(job.job_id, reason)
+        _log.info("refused", study_uid=job.study_uid, job_id=job.job_id, reason=reason)
+
+    def _sources(self, study_uid: str) -> frozenset[str]:
+        """Return who sent a study to the listener, and who to Orthanc itself, where what was forwarded bears the listener's title."""
+        return (self._ledger.sources(study_uid) | self._changes.senders(study_uid)) - {self._settings.listener.ae_title}
 
     def _send(self, number: int, message: str = READ_STUDY) -> None:
         """Send the message of a job or a question; where the queue is down, a later sweep sends it."""
@@ -168,9 +185,11 @@ def run(settings: Settings) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     watcher = Watcher(settings, Ledger.open(settings))
+    heartbeat = Heartbeat(settings.data_folder, "watcher")
     _log.info("watching", archive=settings.pacs.orthanc_url)
     pause = settings.watcher.poll_seconds
     while not stop.wait(pause):
+        heartbeat.beat()
         try:
             watcher.look(datetime.now(UTC))
             pause = settings.watcher.poll_seconds

@@ -12,8 +12,8 @@ from connector.ledger import Ledger, Outcome
 from connector.pacs import Pacs
 from connector.steps import StepState
 from connector.watcher import Watcher
-from radiology.errors import PacsUnreachable
-from radiology.jobs import Job, JobState
+from radiology.errors import PacsUnreachable, RulesError
+from radiology.jobs import Job, JobState, Priority
 from radiology.settings import Settings
 from radiology.study import digest
 from tests.connector.samples import ct_series, our_result, radiograph, ultrasound
@@ -259,3 +259,46 @@ def test_the_first_start_can_leave_alone_what_the_archive_already_holds(orthanc:
     site.wait()
     assert [job.study_uid for job in site.ledger.jobs()] == [new.StudyInstanceUID]
     site.ledger.close()
+
+
+def ruled(orthanc: Orthanc, folder: Path, rules: str) -> Site:
+    """A site with a file of rules."""
+    path = folder / "rules.yaml"
+    path.write_text(f"timezone: UTC\nrules:\n{rules}")
+    watcher = orthanc.settings.watcher.model_copy(update={"rules": path})
+    return Site(orthanc.settings.model_copy(update={"watcher": watcher}), folder)
+
+
+def test_rules_say_what_is_read_and_how_soon_by_who_sent_it(orthanc: Orthanc, tmp_path: Path) -> None:
+    site = ruled(
+        orthanc, tmp_path, "  - {name: emergency, source: ER_CR1, priority: urgent}\n  - {name: rest, read: no, why: Not wanted}\n"
+    )
+    urgent, unwanted = radiograph(generate_uid()), radiograph(generate_uid())
+    site.ledger.sent_by(urgent.StudyInstanceUID, "ER_CR1")
+    site.ledger.sent_by(unwanted.StudyInstanceUID, orthanc.settings.listener.ae_title)
+    site.send([urgent, unwanted])
+    site.wait()
+    first, second = site.job(urgent), site.job(unwanted)
+    assert (first.state, first.priority) == (JobState.QUEUED, Priority.URGENT)
+    assert 'Rule "emergency": urgent.' in first.reason
+    assert (second.state, second.reason) == (JobState.REFUSED, 'Rule "rest": Not wanted.')
+    site.finish(first)
+    site.send([urgent])
+    site.wait(2)
+    assert site.job(urgent).state is JobState.DONE  # a resend is no event, whatever the rules say now
+    site.ledger.close()
+
+
+def test_who_sent_a_study_straight_to_the_archive_is_known(orthanc: Orthanc, tmp_path: Path) -> None:
+    site = ruled(orthanc, tmp_path, "  - {name: scanner, source: CT1, priority: low}\n  - {name: rest, read: no}\n")
+    slices = ct_series(generate_uid(), 2)
+    by_dicom = orthanc.settings.pacs.model_copy(update={"store_by": "C-STORE", "calling_ae_title": "CT1"})
+    Pacs.connect(by_dicom).store(slices)
+    site.wait()
+    assert (site.job(slices[0]).state, site.job(slices[0]).priority) == (JobState.QUEUED, Priority.LOW)
+    site.ledger.close()
+
+
+def test_a_watcher_does_not_start_with_rules_that_cannot_be_read(orthanc: Orthanc, tmp_path: Path) -> None:
+    with pytest.raises(RulesError, match=r"rules.yaml, line 3: rule 1, prioritty"):
+        ruled(orthanc, tmp_path, "  - {name: a, prioritty: low}\n")
