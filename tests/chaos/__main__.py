@@ -1,4 +1,4 @@
-"""``python -m tests.chaos --kills N [--seed S] [--json FILE] [--folder FOLDER]``: exits 1 where something was lost, twice or stuck."""
+"""``python -m tests.chaos [--kills N] [--seed S] [--json FILE] [--folder FOLDER]``: exits 1 where something was lost, twice or stuck."""
 
 from __future__ import annotations
 
@@ -8,24 +8,32 @@ import platform
 import random
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import psutil
 
 from ai_engine.model.weights import save_weights
 from tests.ai_engine.conftest import language, taught
-from tests.chaos.proof import prove
+from tests.chaos.kills import kills, power_cut
+from tests.chaos.proof import is_proven, prove
+from tests.chaos.record import Record
+from tests.chaos.stack import running
 
 
 def main() -> None:
     """Make a tiny model, run the proof with it, and write its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--proof", choices=["kills", "power-cut"], default="kills")
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 16))
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--json", type=Path, help="figures so far are kept here from the start")
     parser.add_argument("--folder", type=Path, help="keep archive and logs here; an empty folder")
     arguments = parser.parse_args()
+    disturb = {"kills": kills(arguments.kills), "power-cut": power_cut}[arguments.proof]
+    record = Record(arguments.json)
+    record.note(
+        proof=arguments.proof, machine=f"{platform.machine()}, {psutil.cpu_count()} cores, {psutil.virtual_memory().total >> 30} GiB"
+    )
     with tempfile.TemporaryDirectory(prefix="sightline-chaos-") as thrown_away:
         folder = arguments.folder or Path(thrown_away) / "data"
         weights = Path(thrown_away) / "weights"
@@ -33,19 +41,11 @@ def main() -> None:
             path.mkdir(exist_ok=True)
         assistant = taught(language())
         save_weights(weights, assistant.model, assistant.language)
-        started = time.monotonic()
-
-        def say(what: str) -> None:
-            print(f"{time.monotonic() - started:7.1f} s  {what}", flush=True)
-
-        figures = prove(arguments.kills, arguments.seed, folder, weights, say)
-    figures["seconds"] = round(time.monotonic() - started, 1)
-    figures["machine"] = f"{platform.machine()}, {psutil.cpu_count()} cores, {psutil.virtual_memory().total >> 30} GiB"
-    text = json.dumps(figures, indent=1)
-    print(text)
-    if arguments.json:
-        arguments.json.write_text(text + "\n")
-    sys.exit(1 if figures["lost"] or figures["duplicates"] or figures["stuck"] or figures["acknowledged"] < figures["studies"] else 0)
+        record.say("the model is made")
+        with running(folder, weights) as stack:
+            figures = prove(disturb, stack, arguments.seed, record)
+    print(json.dumps(figures, indent=1))
+    sys.exit(0 if is_proven(figures) else 1)
 
 
 if __name__ == "__main__":

@@ -65,10 +65,10 @@ def judge(study: Sequence[Dataset], ledger: Ledger, archive: PacsSettings) -> Ju
         lost.append("the report in force is not what its newest job stored")
     if not {"SR", "SEG"} <= {each.Modality for each in version.objects}:
         lost.append("the report in force has no masks")
-    if len(done) > 1:  # late images: the report on the first ones must be replaced
-        in_force = [each for each in dicom_sr.history(results, images) if each.state not in (State.REPLACED, State.REJECTED)]
-        if len(in_force) > 1:
-            twice.append(f"{len(in_force)} reports are in force")
+    # Where images came late, the report on the first ones must be replaced.
+    in_force = [each for each in dicom_sr.history(results, images) if each.state not in (State.REPLACED, State.REJECTED)]
+    if len(in_force) > 1:
+        twice.append(f"{len(in_force)} reports are in force")
     return Judgement(tuple(lost), tuple(twice))
 
 

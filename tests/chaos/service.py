@@ -37,6 +37,11 @@ class Service:
         """Whether there is something to kill."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def process_id(self) -> int:
+        """Of the process that runs; 0 where none does."""
+        return self._process.pid if self._process is not None and self.running else 0
+
     def keep(self) -> None:
         """Start it if it does not run, after a pause that grows while it ends again and again."""
         if self.running:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from connector.ledger import Ledger
 from deploy import orthanc
 from deploy.services import commands, environment
 from radiology.settings import EngineSettings, LedgerSettings, ListenerSettings, PacsSettings, QueueSettings, Settings, WatcherSettings
@@ -26,6 +27,18 @@ class Stack:
     def __init__(self, settings: Settings, services: list[Service]) -> None:
         self.settings = settings
         self.services = services
+        self._ledger: Ledger | None = None
+
+    @property
+    def ledger(self) -> Ledger:
+        """The ledger, for whoever watches the run. Raises :class:`LedgerError` while it is not up."""
+        if self._ledger is None:
+            self._ledger = Ledger.open(self.settings)
+        return self._ledger
+
+    def service(self, name: str) -> Service:
+        """Return one of the services."""
+        return next(each for each in self.services if each.name == name)
 
     def keep(self, seconds: float) -> None:
         """Start again what has ended, for so long."""
@@ -38,12 +51,20 @@ class Stack:
                 return
             time.sleep(min(0.05, left))
 
-    def kill(self, name: str) -> None:
-        """Kill a service; one that has not been started again yet is waited for."""
-        service = next(each for each in self.services if each.name == name)
-        while not service.running:
+    def kill(self, *names: str) -> None:
+        """Kill services one right after the other, once all of them run."""
+        victims = [self.service(name) for name in names]
+        while not all(victim.running for victim in victims):
             self.keep(0.05)
-        service.kill()
+        for victim in victims:
+            victim.kill()
+
+    def stop(self) -> None:
+        """End them all."""
+        if self._ledger is not None:
+            self._ledger.close()
+        for service in reversed(self.services):
+            service.stop()
 
 
 @contextmanager
@@ -62,11 +83,11 @@ def running(folder: Path, weights: Path) -> Iterator[Stack]:
         services = [Service("database", database.command, logs / "database.log", database.options)]
         services.append(Service("broker", broker.command, logs / "broker.log", {}))
         services += [Service(name, started[name], logs / f"{name}.log", {"env": variables}) for name in started if name in TARGETS]
+        stack = Stack(settings, services)
         try:
-            yield Stack(settings, services)
+            yield stack
         finally:
-            for service in reversed(services):
-                service.stop()
+            stack.stop()
 
 
 def _settings(folder: Path, weights: Path, ledger_url: str, broker_url: str) -> Settings:

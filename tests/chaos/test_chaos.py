@@ -1,5 +1,6 @@
-"""Every process is killed once while studies come in, and each study has one result set in the end."""
+"""Whatever is killed, each study has one result set in the end, and an image that comes late replaces it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,20 +8,32 @@ import pytest
 from ai_engine.model.assistant import Assistant
 from ai_engine.model.weights import save_weights
 from tests.ai_engine.conftest import taught_assistant, tiny_language  # noqa: F401 - fixtures
-from tests.chaos.proof import prove
-from tests.chaos.stack import TARGETS
+from tests.chaos.kills import kills, power_cut
+from tests.chaos.proof import is_proven, prove
+from tests.chaos.record import Record
+from tests.chaos.stack import TARGETS, Stack, running
 
 
-@pytest.mark.timeout(900)  # on a busy machine each service takes its time to come up again
-def test_nothing_is_lost_and_nothing_is_read_twice_when_every_process_is_killed(
-    taught_assistant: Assistant,  # noqa: F811 - the fixture
-    tmp_path: Path,
-) -> None:
+@pytest.fixture
+def stack(taught_assistant: Assistant, tmp_path: Path) -> Iterator[Stack]:  # noqa: F811 - the fixture
     folder, weights = tmp_path / "data", tmp_path / "weights"
     for path in (folder, weights):
         path.mkdir()
     save_weights(weights, taught_assistant.model, taught_assistant.language)
-    figures = prove(len(TARGETS), 1, folder, weights, print)
-    assert figures["acknowledged"] == figures["kills"] == len(TARGETS)
-    assert (figures["lost"], figures["duplicates"], figures["stuck"], figures["faults"]) == (0, 0, 0, [])
+    with running(folder, weights) as stack:
+        yield stack
+
+
+@pytest.mark.timeout(900)  # on a busy machine each service takes its time to come up again
+def test_nothing_is_lost_and_nothing_is_read_twice_when_the_power_fails(stack: Stack) -> None:
+    figures = prove(power_cut, stack, 1, Record())
+    assert is_proven(figures), figures
     assert set(figures["killed"].values()) == {1}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_nothing_is_lost_and_nothing_is_read_twice_when_one_process_after_the_other_is_killed(stack: Stack) -> None:
+    figures = prove(kills(2 * len(TARGETS)), stack, 1, Record())
+    assert is_proven(figures), figures
+    assert set(figures["killed"].values()) == {2}
