@@ -22,6 +22,7 @@ import structlog
 from pynetdicom import AE, evt
 from pynetdicom.transport import ThreadedAssociationServer
 
+from connector.alarms import Alarms
 from radiology.settings import ListenerSettings
 
 _LARGEST_REQUEST = 1 << 20
@@ -32,6 +33,8 @@ _UNANSWERED = 8
 
 # Result, source and reason of A-ASSOCIATE-RJ (PS3.8 9.3.4)
 _CALLING_UNKNOWN, _CALLED_UNKNOWN, _TOO_MANY = (1, 1, 3), (1, 1, 7), (2, 3, 2)
+
+_TOO_MANY_WAIT = "Too many connect and ask for nothing."
 
 _log = structlog.get_logger()
 
@@ -58,10 +61,11 @@ class Caller:
 class Door:
     """Admits callers to one application entity, over any number of ports. ``left`` is called when one has gone."""
 
-    def __init__(self, settings: ListenerSettings, left: Callable[[], None]) -> None:
+    def __init__(self, settings: ListenerSettings, left: Callable[[], None], alarms: Alarms) -> None:
         self.greeting_seconds = settings.greeting_seconds
         self._settings = settings
         self._left = left
+        self._alarms = alarms
         self._callers: dict[socket.socket, Caller] = {}
         self._lock = Lock()
 
@@ -91,7 +95,8 @@ class Door:
             if len(waiting) >= self._settings.maximum_associations:
                 crowd = Counter(caller.address for caller in waiting).most_common(1)[0][0]
                 oldest = next(caller for caller in waiting if caller.address == crowd)
-                _log.warning("caller hung up on", address=oldest.address, reason="Too many connect and ask for nothing.")
+                _log.warning("caller hung up on", address=oldest.address, reason=_TOO_MANY_WAIT)
+                self._alarms.sound(_TOO_MANY_WAIT, oldest.address)
                 _hang_up(oldest.connection)
                 del self._callers[oldest.connection]
             self._callers[connection] = newcomer
@@ -101,6 +106,10 @@ class Door:
         connection.close()
         with self._lock:
             self._callers.pop(connection, None)
+
+    def refused_tls(self, address: str, reason: str) -> None:
+        """Sound the alarm: somebody without the certificates that are asked for."""
+        self._alarms.sound(f"No TLS association: {reason}.", address)
 
     def clear(self) -> None:
         """Hang up on all who wait; the entity's own farewell is for associations only."""
@@ -162,6 +171,7 @@ class Door:
             association.is_rejected = False
             return
         _log.warning("association rejected", calling_ae=calling, address=caller.address, reason=reason)
+        self._alarms.sound(reason, caller.address, who=calling)
         association.acse.send_reject(*refusal)
         association.kill()
 
@@ -223,6 +233,8 @@ class Entrance(ThreadedAssociationServer):  # type: ignore[misc]
                 request.do_handshake()
         except (OSError, ValueError) as error:
             _log.warning("TLS refused", address=client_address[0], reason=str(error))
+            if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):  # who says nothing only looks who is there
+                self._door.refused_tls(client_address[0], error.reason)
             self._door.leave(request)
             return
         super().process_request_thread(request, client_address)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from threading import Event
 from types import TracebackType
 from typing import Self
@@ -20,6 +21,7 @@ from pynetdicom import AE, _config, evt
 from pynetdicom.sop_class import Verification
 
 from connector import tls
+from connector.alarms import Alarms
 from connector.delivery import Reports
 from connector.door import Door, Entrance
 from connector.forwarding import Forwarder
@@ -54,7 +56,8 @@ class Listener:
         self._settings = settings
         self._spool = spool
         self._news = news
-        self._door = Door(settings, left=news)
+        self.alarms = Alarms()
+        self._door = Door(settings, left=news, alarms=self.alarms)
         self._tls = tls.accepting(settings)
         _config.UNRESTRICTED_STORAGE_SERVICE = True  # private and future storage classes, in the first syntax proposed
         _config.LOG_HANDLER_LEVEL = "none"
@@ -121,14 +124,17 @@ class Listener:
         except OSError as error:
             return OUT_OF_RESOURCES, f"The spool cannot be written: {error.strerror}."
         if self._spool.quarantine.holds(path):
+            calling_ae, address = event.assoc.requestor.ae_title, event.assoc.requestor.address
+            reason = "Its UID came with another content before; see `sightline quarantine`."
             _log.error(
                 "instance quarantined",
                 study_uid=study_uid,
                 instance_uid=instance_uid,
-                calling_ae=event.assoc.requestor.ae_title,
-                address=event.assoc.requestor.address,
-                reason="Its UID came with another content before; see `sightline quarantine`.",
+                calling_ae=calling_ae,
+                address=address,
+                reason=reason,
             )
+            self.alarms.sound(f"Instance quarantined. {reason}", address, who=calling_ae, study_uid=study_uid)
         self._news()
         return SUCCESS, ""
 
@@ -188,7 +194,8 @@ def run(settings: Settings) -> None:
                 news.wait(_ANNOUNCE_SECONDS)
                 news.clear()
                 try:
+                    listener.alarms.write(ledger.audit, datetime.now(UTC))
                     announcer.announce(listener.sending, spool.waiting_studies())
                 except LedgerError as error:
-                    _log.warning("open associations not announced", reason=str(error))
+                    _log.warning("open associations and alarms not noted", reason=str(error))
                 stop.wait(_ANNOUNCE_SECONDS / 5)
