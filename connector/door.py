@@ -2,7 +2,7 @@
 
 What comes before an association is anybody's. So a caller who has not asked for one holds a place in a waiting room, not one of
 the places of those who send; is hung up on after a while; and when the room is full, the address with the most callers in it
-loses its oldest. No announced length makes the process grow: bytes are kept as they arrive, within a limit.
+loses its oldest. No announced length makes the process grow: it is checked before there is room made for it.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from pynetdicom import AE, evt
 from pynetdicom.transport import ThreadedAssociationServer
 
 from connector.alarms import Alarms
+from connector.lane import Lane
 from radiology.settings import ListenerSettings
 
 _LARGEST_REQUEST = 1 << 20
 _LARGEST_COMMAND = 1 << 16
-_PIECE = 1 << 16
 _FAREWELL_SECONDS = 1.0
 _UNANSWERED = 8
 
@@ -138,7 +138,7 @@ class Door:
 
         idle_seconds = self._settings.idle_seconds
 
-        def receive(size: int) -> bytearray:
+        def check(size: int) -> None:
             longest = self._settings.maximum_pdu_bytes
             limit = longest if association.is_established else max(_LARGEST_REQUEST, longest)
             if size > limit:  # pynetdicom would collect 4 GiB for whoever announces them
@@ -150,11 +150,13 @@ class Door:
                 raise OSError("A command has no end.")
             if message and message.data_set.tell() > self._settings.maximum_instance_bytes:
                 raise OSError("A data set is longer than SIGHTLINE_LISTENER__MAXIMUM_INSTANCE_BYTES.")
-            received = _receive(connection, size, time.monotonic() + idle_seconds if association.is_established else until)
+
+        def read(buffer: memoryview) -> int:
+            received = _fill(buffer, connection, time.monotonic() + idle_seconds if association.is_established else until)
             connection.settimeout(idle_seconds)  # for our answers: who does not read them is hung up on too
             return received
 
-        wire.recv = receive
+        Lane(association, check, read)
 
     def _requested(self, event: evt.Event) -> None:
         """Admit the caller, or answer A-ASSOCIATE-RJ; who is neither, because this went wrong, does not come in."""
@@ -244,18 +246,18 @@ class Entrance(ThreadedAssociationServer):  # type: ignore[misc]
         _log.warning("connection broken", address=client_address[0])
 
 
-def _receive(connection: socket.socket, size: int, until: float) -> bytearray:
-    """Read ``size`` bytes, fewer where the other side has closed; ``OSError`` when that takes too long."""
-    received = bytearray()
-    while len(received) < size:
+def _fill(buffer: memoryview, connection: socket.socket, until: float) -> int:
+    """Read until the buffer is full or the other side has closed; returns the number of bytes. ``OSError`` when that takes too long."""
+    at = 0
+    while at < len(buffer):
         connection.settimeout(max(until - time.monotonic(), 0.001))
-        piece = connection.recv(min(size - len(received), _PIECE))
-        if not piece:
+        count = connection.recv_into(buffer[at:])
+        if not count:
             break
-        received += piece
+        at += count
         # A sender without TCP_NODELAY holds its next piece back until this one is acknowledged, 40 ms for an instance.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
-    return received
+    return at
 
 
 def _hang_up(connection: socket.socket) -> None:
