@@ -9,6 +9,10 @@
     sightline audit                             who signed in, saw, judged, asked or was turned away
     sightline show-stuck                        the studies that failed, or came long ago and are not read, and why
     sightline retry STUDY | --failed            try a failed or refused study again, or all that failed
+    sightline replay STUDY                      have a study that was read read again, by the model in use now
+    sightline prioritise STUDY PRIORITY         have a study that waits read sooner or later: urgent, routine or low
+    sightline pause | resume                    have no study taken up, and go on
+    sightline rules test FILE                   which rule would decide about a DICOM file or folder, and why
     sightline openapi                           the description of the HTTP API
 
 Errors are one sentence on standard error and a non-zero exit status. Each command imports what it needs when it is called:
@@ -17,7 +21,9 @@ a status should not wait for the libraries of the listener.
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 import socket
 import sys
 from collections.abc import Sequence
@@ -31,14 +37,17 @@ from rich.console import Console
 from rich.table import Table
 
 from connector.ledger import Ledger
-from radiology.errors import SightlineError
-from radiology.jobs import Job, JobState
+from radiology.errors import RulesError, SightlineError
+from radiology.jobs import Job, JobState, Priority
 from radiology.logs import configure_logs
 from radiology.settings import ApiSettings, Settings
 
 app = typer.Typer(
     help=__doc__.splitlines()[0] if __doc__ else None, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False
 )
+
+_rules = typer.Typer(help="The rules that say which studies are read and which come first.", no_args_is_help=True)
+app.add_typer(_rules, name="rules")
 
 _COLOURS = {
     JobState.ARRIVING: "cyan",
@@ -83,7 +92,12 @@ def serve() -> None:
     # No access log: a search for a patient's name would be in it.
     # Who follows a study's events never hangs up: they are given this long when the service is told to stop.
     config = uvicorn.Config(
-        create_app(settings), log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_FAREWELL_SECONDS
+        create_app(settings),
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        forwarded_allow_ips=settings.api.proxies,
+        timeout_graceful_shutdown=_FAREWELL_SECONDS,
     )
     uvicorn.Server(config).run(sockets=[_bound(settings.api)])
 
@@ -95,13 +109,15 @@ def status(
     """Show where each study is and why; with STUDY, every step that it took."""
     ledger = Ledger.open(_settings())
     console = Console(highlight=False)
+    if pause := ledger.paused():
+        console.print(f"{pause} `sightline resume` ends it.", style="yellow", soft_wrap=True)
     if not study_uid:
         console.print(_overview(ledger.jobs()))
         return
     job = ledger.latest(study_uid)
     if job is None:
         raise _Stop(f"Study {study_uid} is not known here; send it first.")
-    console.print(f"Study {job.study_uid}\n{job.description}, revision {job.revision}, {job.attempts} attempts")
+    console.print(f"Study {job.study_uid}\n{job.description}, revision {job.revision}, {job.attempts} attempts, {job.priority}")
     for step in ledger.history(job.job_id):
         console.print(f"{_clock(step.time)}  [{_COLOURS[step.target]}]{step.target:9}[/] {step.reason}", soft_wrap=True)
 
@@ -160,12 +176,75 @@ def retry(
     if bool(study_uid) == failed:
         raise _Stop("Name one study, or give --failed for all that failed.")
     ledger = Ledger.open(_settings())
-    dead = [job.study_uid for job in ledger.stuck(datetime.now(UTC)) if job.state is JobState.FAILED] if failed else [study_uid]
-    for each in dead:
-        job = ledger.retry(each)
+    again = ledger.retry_failed(sys.maxsize)[0] if failed else [ledger.retry(study_uid)]
+    for job in again:
         typer.echo(f"Study {job.study_uid} is {job.state}: {job.reason}")
-    if not dead:
+    if not again:
         typer.echo("No study failed.")
+
+
+_Study = Annotated[str, typer.Argument(metavar="STUDY", help="Study Instance UID.")]
+
+
+@app.command()
+def replay(study_uid: _Study) -> None:
+    """Have a study that was read read again, by the model in use now; what a radiologist has decided stands."""
+    ledger = Ledger.open(_settings())
+    job = ledger.replay(study_uid, _steered(ledger, "replay", study_uid))
+    typer.echo(f"Study {job.study_uid} is {job.state}: {job.reason}")
+
+
+@app.command()
+def prioritise(
+    study_uid: _Study, priority: Annotated[Priority, typer.Argument(metavar="urgent | routine | low", help="How soon it is read.")]
+) -> None:
+    """Have a study that arrives or waits read sooner or later."""
+    ledger = Ledger.open(_settings())
+    job = ledger.prioritise(study_uid, priority, _steered(ledger, f"priority {priority}", study_uid))
+    typer.echo(f"Study {job.study_uid} is {job.state}, {job.priority}.")
+
+
+@app.command()
+def pause(reason: Annotated[str, typer.Option(help="Why, for those who see it; nothing of a patient.")] = "") -> None:
+    """Have no study taken up from now on. What runs is finished, receiving goes on, questions are answered."""
+    ledger = Ledger.open(_settings())
+    typer.echo(ledger.pause(_steered(ledger, "pause"), reason))
+
+
+@app.command()
+def resume() -> None:
+    """End a pause."""
+    ledger = Ledger.open(_settings())
+    ended = ledger.resume(_steered(ledger, "resume"))
+    typer.echo("Studies are taken up again." if ended else "There is no pause.")
+
+
+@_rules.command("test")
+def try_rules(
+    file: Annotated[Path, typer.Argument(exists=True, help="DICOM file, or folder of them.")],
+    rules: Annotated[Path | None, typer.Option(help="File of rules; left out it is SIGHTLINE_WATCHER__RULES.")] = None,
+    source: Annotated[list[str] | None, typer.Option(metavar="AE", help="AE title that sends it; may be given more than once.")] = None,
+    at: Annotated[
+        datetime | None, typer.Option(formats=["%H:%M", "%Y-%m-%dT%H:%M"], help="When it comes, in the rules' time zone; now.")
+    ] = None,
+) -> None:
+    """Print which rule would decide about each series, why not those before it, and what would come of it.
+
+    Exit status 2 where the rules cannot be used.
+    """
+    from connector.rules import load, read
+    from connector.trial import studies_in, tried
+
+    settings = _settings()
+    try:
+        given = read(rules) if rules else load(settings)
+    except RulesError as error:
+        typer.echo(f"sightline: {error}", err=True)
+        raise typer.Exit(2) from error
+    now = datetime.now(given.timezone).astimezone(given.timezone)
+    arrived = datetime.combine(now if at.year == 1900 else at, at.time(), now.tzinfo) if at else now  # 1900: a time without a day
+    for study in studies_in(file):
+        typer.echo("\n".join(tried(study, given, settings.watcher, source or [], arrived)))
 
 
 @app.command()
@@ -229,6 +308,18 @@ def _settings() -> Settings:
         faults = (("__".join(map(str, fault["loc"])).upper(), fault["msg"].removeprefix("Value error, ")) for fault in error.errors())
         said = "; ".join(f"SIGHTLINE_{name}: {message}" if name else message for name, message in faults)
         raise _Stop(f"The settings cannot be used: {said.rstrip('.')}.") from error
+
+
+def _steered(ledger: Ledger, detail: str, study_uid: str = "") -> str:
+    """Note in the audit trail that somebody steers the work here, and return who."""
+    from connector.audit import Event
+
+    try:
+        who = f"{getpass.getuser()} on {socket.gethostname()}"
+    except KeyError:  # an account without a name, as in a container
+        who = f"user {os.getuid()} on {socket.gethostname()}"
+    ledger.audit.note(Event.STEERED, who=who, study_uid=study_uid, detail=detail)
+    return who
 
 
 def _service(name: str) -> Settings:

@@ -18,7 +18,8 @@ from connector.ledger import MODEL_IN_USE, Ledger
 from connector.orthanc import ChangeLog
 from connector.pacs import Pacs
 from connector.queue import Queue
-from radiology.errors import SightlineError
+from connector.rules import load
+from radiology.errors import RulesError, SightlineError
 from radiology.jobs import JobState
 from radiology.settings import ListenerSettings, PacsSettings, Settings
 
@@ -66,6 +67,8 @@ class Doctor:
                 "spool": self._spool,
                 "clock": self._clock,
                 "model": self._model,
+                "rules": self._rules,
+                "pause": lambda: str(self._ledger.paused() or ""),
                 "studies": self._studies,
                 "audit trail": lambda: self._ledger.audit.verify() and None,
             }
@@ -104,6 +107,13 @@ class Doctor:
         if not weights_hash:
             raise OSError("No worker has started yet on this ledger; start one.")
         return f"weights {weights_hash}"
+
+    def _rules(self) -> str:
+        try:
+            count = len(load(self._settings).rules)
+        except RulesError as error:
+            raise OSError(f"{error} The watcher goes on with those that it read last, but will not start with these.") from error
+        return f"{count} rules" if self._settings.watcher.rules else "none: every study that the model reads is read"
 
     def _studies(self) -> str:
         now = datetime.now(UTC)

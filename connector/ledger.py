@@ -501,6 +501,34 @@ class Ledger:
             raise IllegalTransition(f"Study {study_uid} is {job.state}; only a failed or refused study is tried again.")
         return self._step(job.job_id, job.state, JobState.QUEUED, "Tried again on request.", attempts=0, due=_now())
 
+    def replay(self, study_uid: str, by: str) -> Job:
+        """Queue a study that was read, to be read again by the model in use: its report gets a successor that names it.
+
+        The watcher's next sweep sends the message.
+
+        Raises:
+            UnknownStudy: it was never sent.
+            IllegalTransition: it is not read yet; it was read by the model in use, so that the same would come out; or a
+                radiologist has decided on its report, which stands.
+        """
+        with self._database.transaction() as connection:
+            alone(connection)
+            job = self._known(study_uid)
+            if job.state is not JobState.DONE:
+                raise IllegalTransition(f"Study {study_uid} is {job.state}; only a study that was read can be read again.")
+            if job.weights_hash == self.recall(MODEL_IN_USE):
+                raise IllegalTransition(f"Study {study_uid} was read by the model in use; the same would come out.")
+            if self._is_judged(connection, study_uid):
+                raise IllegalTransition(f"A radiologist has decided on the report of study {study_uid}; take it back in the viewer first.")
+            now, reason = _now(), f"To be read again, says {by}."
+            values = {"study_uid": study_uid, "revision": job.revision + 1, "state": JobState.QUEUED, "reason": reason}
+            values |= {"description": job.description, "inputs_digest": job.inputs_digest, "priority": Priority.LOW.rank}
+            row = connection.execute(
+                sa.insert(tables.jobs).values(**values, created=now, updated=now, due=now).returning(tables.jobs)
+            ).one()
+            self._note(connection, row.job_id, None, JobState.QUEUED, reason, now)
+            return _job(row)
+
     def retry_failed(self, limit: int) -> tuple[list[Job], int]:
         """Queue failed studies again, the oldest first; returns the jobs, ``limit`` at most, and how many failed ones are left."""
         failed = [job for job in self.stuck(_now()) if job.state is JobState.FAILED]
@@ -574,6 +602,12 @@ class Ledger:
         jobs = tables.jobs.c
         alive = (jobs.state == JobState.RUNNING, jobs.weights_hash == weights_hash, jobs.due > _now())
         return int(connection.scalar(sa.select(sa.func.count()).where(*alive)) or 0) >= limit
+
+    def _is_judged(self, connection: sa.Connection, study_uid: str) -> bool:
+        """Return whether the report in force is not the model's alone; one that was taken back is in force no more."""
+        standing = connection.execute(sa.select(tables.standings).where(tables.standings.c.study_uid == study_uid)).first()
+        decided = sa.select(tables.decisions.c.document_uid).where(tables.decisions.c.study_uid == study_uid)
+        return standing is not None and (standing.is_signed or connection.execute(decided).first() is not None)
 
     def _end_pause(self, connection: sa.Connection, by: str) -> None:
         connection.execute(sa.update(tables.pauses).where(tables.pauses.c.ended.is_(None)).values(ended=_now(), ended_by=by))

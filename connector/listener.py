@@ -23,7 +23,8 @@ from pynetdicom.sop_class import Verification
 from connector import tls
 from connector.alarms import Alarms
 from connector.delivery import Reports
-from connector.door import Door, Entrance
+from connector.door import Caller, Door, Entrance
+from connector.file_meta import file_head
 from connector.forwarding import Forwarder
 from connector.header import HeaderError, read_header
 from connector.ledger import Ledger
@@ -56,6 +57,7 @@ class Listener:
         self._settings = settings
         self._spool = spool
         self._news = news
+        self._lately: list[Caller] = []
         self.alarms = Alarms()
         self._door = Door(settings, left=news, alarms=self.alarms)
         self._tls = tls.accepting(settings)
@@ -90,10 +92,14 @@ class Listener:
         self._door.clear()
         self._entity.shutdown()
 
-    @property
     def sending(self) -> dict[tuple[str, str], set[str]]:
-        """Return the studies that each open association has sent so far, by (name of the association, calling AE title)."""
-        return {(f"{each.address}:{each.port}", each.ae_title): set(each.studies) for each in self._door.inside if each.studies}
+        """Return the studies that each association has sent so far, by (name of the association, calling AE title).
+
+        They are those that are open, and those that began a study since this was asked last: a short one is seen once all the same.
+        """
+        lately, self._lately = self._lately, []
+        senders = {*self._door.inside, *lately}
+        return {(f"{each.address}:{each.port}", each.ae_title): set(each.studies) for each in senders if each.studies}
 
     def _store(self, event: evt.Event) -> int:
         try:
@@ -110,7 +116,8 @@ class Listener:
             return OUT_OF_RESOURCES, "The disk has less room than SIGHTLINE_LISTENER__MINIMUM_FREE_BYTES."
         request = event.request
         try:
-            header = read_header(request.DataSet.getvalue(), UID(event.context.transfer_syntax))
+            data_set, syntax = request.DataSet.getvalue(), UID(event.context.transfer_syntax)
+            header = read_header(data_set, syntax)
         except HeaderError as error:
             return CANNOT_UNDERSTAND, str(error)
         instance_uid, study_uid = header.instance_uid, header.study_uid
@@ -118,9 +125,13 @@ class Listener:
             return CANNOT_UNDERSTAND, "A UID of the data set is none."
         if (header.sop_class_uid, instance_uid) != (request.AffectedSOPClassUID, request.AffectedSOPInstanceUID):
             return NOT_AS_ANNOUNCED, f"The data set is instance {instance_uid}, the command announced another instance or class."
-        self._door.caller(event.assoc).studies.add(study_uid)
+        caller = self._door.caller(event.assoc)
+        if study_uid not in caller.studies:
+            caller.studies.add(study_uid)
+            self._lately.append(caller)
         try:
-            path = self._spool.keep(study_uid, instance_uid, event.encoded_dataset())
+            head = file_head(request.AffectedSOPClassUID, request.AffectedSOPInstanceUID, syntax)
+            path = self._spool.keep(study_uid, instance_uid, head, data_set)
         except OSError as error:
             return OUT_OF_RESOURCES, f"The spool cannot be written: {error.strerror}."
         if self._spool.quarantine.holds(path):
@@ -146,10 +157,17 @@ class _Announcer:
         self._ledger = ledger
         self._own_ae_title = own_ae_title
         self._announced: Mapping[tuple[str, str], set[str]] = {}
+        self._unnoted: set[tuple[str, str]] = set()
         ledger.forget_associations()
 
     def announce(self, sending: Mapping[tuple[str, str], set[str]], spooled: set[str]) -> None:
-        """Bring the ledger up to date, and give a sign of life for each study."""
+        """Bring the ledger up to date, give a sign of life for each study, and note for good who sends it."""
+        self._unnoted |= {
+            (study_uid, key[1]) for key, studies in sending.items() for study_uid in studies - self._announced.get(key, set())
+        }
+        for study_uid, ae_title in list(self._unnoted):
+            self._ledger.sent_by(study_uid, ae_title)
+            self._unnoted.discard((study_uid, ae_title))
         now = {**sending, **({(_SPOOL, self._own_ae_title): spooled} if spooled else {})}
         for key, studies in self._announced.items():
             if studies - now.get(key, set()):
@@ -195,7 +213,7 @@ def run(settings: Settings) -> None:
                 news.clear()
                 try:
                     listener.alarms.write(ledger.audit, datetime.now(UTC))
-                    announcer.announce(listener.sending, spool.waiting_studies())
+                    announcer.announce(listener.sending(), spool.waiting_studies())
                 except LedgerError as error:
                     _log.warning("open associations and alarms not noted", reason=str(error))
                 stop.wait(_ANNOUNCE_SECONDS / 5)

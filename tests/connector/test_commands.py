@@ -14,7 +14,9 @@ import httpx
 import pytest
 from pydicom import Dataset
 from pydicom.data import get_testdata_file
+from typer.testing import CliRunner, Result
 
+from connector.__main__ import app
 from connector.ledger import Ledger, Outcome
 from connector.spool import Spool
 from radiology.jobs import JobState
@@ -22,7 +24,7 @@ from radiology.judgement import Observer
 from radiology.question import Answer, Point, Prompt, QuestionKind
 from radiology.report import ModelIdentity
 from radiology.settings import Settings
-from tests.connector.samples import ct_series, radiograph
+from tests.connector.samples import ct_series, radiograph, ultrasound
 from tests.connector.waiting import until
 from tests.orthanc import Orthanc, free_port
 
@@ -45,6 +47,11 @@ def sightline(*arguments: object, settings: Settings, **variables: str) -> subpr
     """Run one command to its end."""
     command = [sys.executable, "-m", "connector", *map(str, arguments)]
     return subprocess.run(command, env=environment(settings) | variables, capture_output=True, text=True, timeout=120, check=False)
+
+
+def said(*arguments: object, settings: Settings, **variables: str) -> Result:
+    """Run one command in this process, which takes no second."""
+    return CliRunner().invoke(app, [str(each) for each in arguments], env=environment(settings) | variables)
 
 
 @contextmanager
@@ -122,6 +129,49 @@ def test_what_failed_is_shown_with_its_reason_and_tried_again_in_one_go(settings
     assert "Name one study" in sightline("retry", settings=settings).stderr
     assert sightline("retry", "--failed", settings=settings).stdout.count("is queued") == 2
     assert ledger.jobs(JobState.FAILED) == []
+
+
+def test_the_work_is_steered_and_it_is_noted_who_did(settings: Settings, ledger: Ledger) -> None:
+    job = ledger.queue(ledger.arriving("1.2.3", "CT CHEST, 24 images", "24 images.").job_id, "d" * 64, "Quiet for 5 s.")
+    assert "Paused since" in said("pause", "--reason", "The model is exchanged", settings=settings).stdout
+    assert ": The model is exchanged." in said("status", settings=settings).stdout
+    assert ledger.take(job.job_id, "worker-1") is None
+    assert "is queued, urgent." in said("prioritise", "1.2.3", "urgent", settings=settings).stdout
+    assert "taken up again" in said("resume", settings=settings).stdout
+    assert "Paused" not in said("status", settings=settings).stdout
+    assert "only a study that was read" in str(said("replay", "1.2.3", settings=settings).exception)
+    noted = [(entry.study_uid, entry.detail) for entry in ledger.audit.entries()]
+    assert noted == [("", "pause"), ("1.2.3", "priority urgent"), ("", "resume"), ("1.2.3", "replay")]
+
+
+def test_rules_are_tried_on_a_folder_before_they_count(settings: Settings, tmp_path: Path) -> None:
+    film, other = radiograph("1.2.81"), ultrasound("1.2.82")
+    film.StudyDescription = "Thorax Doe"
+    for image in (film, other):
+        save(image, tmp_path / "folder" / f"{image.StudyInstanceUID}.dcm")
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules:\n- {name: night, hours: 22:00-06:00, read: no}\n- {name: emergency, source: ER*, priority: urgent}\n")
+    tried = said("rules", "test", tmp_path / "folder", "--rules", rules, "--source", "ER1", "--at", "12:00", settings=settings)
+    assert tried.exit_code == 0, tried.stderr
+    assert 'not "night": it came at 12:00, not within 22:00-06:00' in tried.stdout
+    assert 'Rule "emergency": urgent.' in tried.stdout
+    assert "=> read, urgent" in tried.stdout
+    assert "modality US is none of" in tried.stdout
+    assert "Doe" not in tried.stdout
+    by_night = said("rules", "test", tmp_path / "folder", settings=settings, SIGHTLINE_WATCHER__RULES=str(rules))
+    assert by_night.exit_code == 0
+    rules.write_text("rules:\n- {name: night, hours: 22-6}\n")
+    bad = said("rules", "test", tmp_path / "folder", "--rules", rules, settings=settings)
+    assert bad.exit_code == 2
+    assert "rules.yaml, line 2: rule 1, hours: " in bad.stderr
+
+
+def test_a_watcher_with_bad_rules_says_the_line_and_does_not_start(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text("rules:\n- nome: night\n")
+    answer = sightline("watch", settings=settings, SIGHTLINE_WATCHER__RULES=str(tmp_path / "rules.yaml"))
+    assert answer.returncode == 1
+    assert "rules.yaml, line 2: rule 1, " in answer.stderr
+    assert "Traceback" not in answer.stderr
 
 
 def test_questions_shows_who_asked_what_and_which_weights_answered(settings: Settings, ledger: Ledger) -> None:

@@ -2,14 +2,19 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from connector.ledger import Ledger, Outcome
+from connector.ledger import MODEL_IN_USE, Ledger, Outcome
 from radiology.errors import IllegalTransition, UnknownStudy
 from radiology.jobs import Job, JobState, Priority
+from radiology.report import Outcome as Reading
+from radiology.report import Standing
 from tests.connector.conftest import LIMITS
+
+STANDING = Standing(Reading.FOUND, 1, False, "1.2.840.1", 1)
 
 
 @pytest.fixture
@@ -116,3 +121,34 @@ def test_a_worker_that_died_does_not_count(own_url: str) -> None:
     assert ledger.take(dead, "worker-1", "model-a") is not None
     assert ledger.next_job("model-a") == waiting
     ledger.close()
+
+
+def done(ledger: Ledger, study: str, model: str) -> Job:
+    job_id = queued(ledger, study)
+    ledger.take(job_id, "worker-1", model)
+    return ledger.finish(job_id, "worker-1", JobState.DONE, "Read.", Outcome(model, standing=STANDING))
+
+
+def test_a_study_is_read_again_by_another_model_after_what_is_new(ledger: Ledger) -> None:
+    ledger.remember(MODEL_IN_USE, "model-b")
+    read = done(ledger, "1.2.1", "model-a")
+    again = ledger.replay("1.2.1", "admin")
+    new = queued(ledger, "1.2.2")
+    assert (again.revision, again.inputs_digest, again.state) == (1, read.inputs_digest, JobState.QUEUED)
+    assert again.job_id in ledger.sweep(datetime.now(UTC))
+    assert [job.job_id for _ in range(2) if (job := taken(ledger, model="model-b"))] == [new, again.job_id]
+    with pytest.raises(IllegalTransition, match="is running"):
+        ledger.replay("1.2.1", "admin")
+
+
+def test_what_would_come_out_the_same_or_was_decided_is_not_read_again(ledger: Ledger) -> None:
+    ledger.remember(MODEL_IN_USE, "model-b")
+    done(ledger, "1.2.1", "model-b")
+    with pytest.raises(IllegalTransition, match="by the model in use"):
+        ledger.replay("1.2.1", "admin")
+    done(ledger, "1.2.2", "model-a")
+    ledger.stand("1.2.2", replace(STANDING, is_signed=True))
+    with pytest.raises(IllegalTransition, match="has decided"):
+        ledger.replay("1.2.2", "admin")
+    ledger.stand("1.2.2", None)
+    assert ledger.replay("1.2.2", "admin").revision == 1

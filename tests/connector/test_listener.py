@@ -231,12 +231,23 @@ def test_the_logs_carry_uids_and_never_the_patient(
 def test_it_knows_which_studies_are_being_sent(listener: Listener, settings: ListenerSettings) -> None:
     slices = ct_series(generate_uid(), 2)
     association = associate(settings, (CT_IMAGE, slices[0].file_meta.TransferSyntaxUID), calling="CT1")
-    assert listener.sending == {}
+    assert listener.sending() == {}
     association.send_c_store(slices[0])
-    (((_, calling), studies),) = listener.sending.items()
+    (((_, calling), studies),) = listener.sending().items()
     assert (calling, studies) == ("CT1", {slices[0].StudyInstanceUID})
     association.release()
-    until(lambda: listener.sending == {})
+    until(lambda: listener.sending() == {})
+
+
+def test_an_association_that_was_over_at_once_is_seen_all_the_same(listener: Listener, settings: ListenerSettings) -> None:
+    image = radiograph(generate_uid())
+    association = associate(settings, (image.SOPClassUID, image.file_meta.TransferSyntaxUID), calling="CR1")
+    association.send_c_store(image)
+    association.release()
+    until(lambda: not listener._door.inside)
+    (((_, calling), studies),) = listener.sending().items()
+    assert (calling, studies) == ("CR1", {image.StudyInstanceUID})
+    assert listener.sending() == {}
 
 
 def test_a_port_in_use_is_named(listener: Listener, settings: ListenerSettings, spool: Spool) -> None:
