@@ -154,13 +154,19 @@ export interface ToolGroup {
   getActivePrimaryMouseButtonTool(): string | undefined;
 }
 
+/** What a viewport draws, an image or a mask, and VTK's part of it. */
+export interface Actor {
+  representationUID?: string;
+  actor: { setForceOpaque?(isForced: boolean): void; onModified(heard: () => void): void };
+}
+
 /** A viewport as Cornerstone has it; a stack has an index to set, a volume a place to jump to. */
 export interface Canvas {
   id: string;
   type: string;
   element: HTMLElement;
   getImageIds(): string[];
-  getActors?(): { representationUID?: string }[];
+  getActors?(): Actor[];
   getCurrentImageId?(): string | undefined;
   setImageIdIndex?(index: number): Promise<unknown>;
   jumpToWorld?(world: Point): void;
@@ -254,7 +260,7 @@ declare global {
         get(kind: 'instance', imageId: string): Instance | undefined;
       };
       cache: { getImage(imageId: string): LabelmapImage | undefined; removeImageLoadObject(imageId: string, options: { force: boolean }): void };
-      Enums: { Events: { IMAGE_RENDERED: string } };
+      Enums: { Events: { IMAGE_RENDERED: string; ACTORS_CHANGED: string } };
       getEnabledElement(element: HTMLElement): { viewport: Canvas } | undefined;
     };
     cornerstoneTools: {
@@ -269,8 +275,8 @@ declare global {
         /** Says nothing to anyone; `config.style` tells every viewport, and each word is a drawing. */
         segmentationStyle: {
           setStyle(
-            specifier: { type: 'Labelmap'; segmentationId: string; segmentIndex: number },
-            style: { fillAlpha: number; fillAlphaInactive: number }
+            specifier: { type: 'Labelmap'; segmentationId: string; segmentIndex?: number },
+            style: { fillAlpha: number; fillAlphaInactive: number } | { renderOutline: boolean; renderOutlineInactive: boolean }
           ): void;
         };
         triggerSegmentationEvents: { triggerSegmentationDataModified(segmentationId: string): void };

@@ -9,6 +9,8 @@ import { asList } from './results';
 const USUAL = 0.5;
 const LIT = 0.7;
 const DIM = 0.15;
+/** Cornerstone looks for the outline at up to 49 places around each pixel of the screen; the box says where a mask ends, too. */
+const WITHOUT_OUTLINE = { renderOutline: false, renderOutlineInactive: false };
 /** How long a mask may take to appear: a slow browser draws a frame in a tenth of a second, and the image comes first. */
 const FRAMES = 600;
 
@@ -58,6 +60,7 @@ export class Masks {
     for (const { segmentationId, segments } of layers) {
       const isLaid = () => this.service.getSegmentationRepresentations(viewportId, { segmentationId }).length > 0;
       if (!isLaid()) {
+        window.cornerstoneTools.segmentation.segmentationStyle.setStyle({ type: 'Labelmap', segmentationId }, WITHOUT_OUTLINE);
         const config = { colorLUTOrIndex: colours };
         await this.service.addSegmentationRepresentation(viewportId, { segmentationId, type: 'Labelmap', config });
       }
@@ -78,7 +81,7 @@ export class Masks {
   private async appear(layers: readonly Layer[], viewportId: string): Promise<void> {
     for (let frame = 0; frame < FRAMES; frame += 1) {
       const uids = this.images.canvas(viewportId)?.getActors?.().map(actor => actor.representationUID ?? '') ?? [];
-      const missing = layers.filter(({ segmentationId }) => !uids.some(uid => uid.startsWith(`${segmentationId}-Labelmap`)));
+      const missing = layers.filter(layer => !uids.some(uid => isOf(layer, uid)));
       if (missing.length === 0) {
         return;
       }
@@ -152,6 +155,11 @@ export class Masks {
       this.hidden.delete(trackingUid);
     }
     this.paint();
+  }
+
+  /** Whether what a viewport draws is a mask of ours. */
+  isMask(representationUid: string): boolean {
+    return [...this.present.values()].some(({ layers }) => layers.some(layer => isOf(layer, representationUid)));
   }
 
   /** The place whose mask has a pixel; of several the smallest. */
@@ -259,6 +267,10 @@ export class Masks {
   private get service() {
     return this.host.servicesManager.services.segmentationService;
   }
+}
+
+function isOf({ segmentationId }: Layer, representationUid: string): boolean {
+  return representationUid.startsWith(`${segmentationId}-Labelmap`);
 }
 
 function count(pixels: ArrayLike<number>, value: number): number {

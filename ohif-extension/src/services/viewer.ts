@@ -6,6 +6,7 @@ import { Drafts } from './drafts';
 import { Editing } from './editing';
 import { Images } from './images';
 import { Masks } from './masks';
+import { drawInOnePass } from './onepass';
 import { Outlines } from './outlines';
 import { Picking } from './picking';
 import type { BoxOnSlice, DrawingTool, Drawn, Place, PlaceIn, Places, PointOnSlice } from './places';
@@ -22,6 +23,7 @@ export class Viewer implements Places {
   private readonly picking: Picking;
   private readonly priors: Priors;
   private showing: Showing | null = null;
+  private stopDrawing: () => void = () => undefined;
   private readonly heard = new Set<(trackingUid: string | null) => void>();
   private selected: string | null = null;
   private areOverlaysOn = true;
@@ -39,6 +41,7 @@ export class Viewer implements Places {
 
   /** A mode was entered: results appear from now on by themselves. */
   start(): void {
+    this.stopDrawing = drawInOnePass(this.images, uid => this.masks.isMask(uid));
     this.showing = new Showing(this.host, this.images, this.boxes, this.masks);
     document.addEventListener(window.cornerstoneTools.Enums.Events.MOUSE_CLICK, this.clicked, true); // these events do not bubble
   }
@@ -49,6 +52,7 @@ export class Viewer implements Places {
     this.drafts.clear();
     this.editing.clear();
     this.masks.keep([]);
+    this.stopDrawing();
     this.showing?.stop();
     this.showing = null;
     this.areOverlaysOn = true;
