@@ -18,7 +18,7 @@ from ai_engine.model.language import Language
 from ai_engine.model.unified import UnifiedModel
 from ai_engine.worker.reading import Worker, read_study, store_results
 from connector.delivery import Delivery
-from connector.ledger import Ledger
+from connector.ledger import MODEL_IN_USE, Ledger
 from connector.pacs import Pacs
 from dicom_sr import State
 from radiology.finding import Box, Finding, Region
@@ -140,6 +140,24 @@ def test_a_job_that_runs_twice_stores_nothing_twice(
     assert second is not None
     assert (second.state, second.revision, second.result_uids) == (JobState.DONE, 1, first.result_uids)
     assert pacs.count(first.study_uid) == count
+
+
+def test_a_study_that_another_model_reads_again_has_its_report_alone_in_force(
+    read: Callable[[list[FileDataset]], Job], taught_assistant: Assistant, ledger: Ledger, pacs: Pacs, worker: Worker
+) -> None:
+    first = read(radiographs("PA"))
+    newer = replace(IDENTITY, weights_hash="1" * 64)
+    ledger.remember(MODEL_IN_USE, newer.weights_hash)
+    job = ledger.replay(first.study_uid, "admin")
+    again = read_study(job.job_id, replace(worker, engine=Engine(taught_assistant, newer, maximum_key_slices=2)))
+    assert again is not None
+    assert (again.state, again.revision) == (JobState.DONE, 1)
+    results = pacs.results(first.study_uid)
+    assert {str(result.SOPInstanceUID) for result in results} == {*first.result_uids, *again.result_uids}
+    assert dicom_sr.read(results, pacs.fetch(first.study_uid)).model.weights_hash == newer.weights_hash
+    version = dicom_sr.current(results, pacs.fetch(first.study_uid))
+    assert version is not None
+    assert version.standing.document_uid in again.result_uids
 
 
 def test_a_job_that_another_worker_has_is_left_alone(ledger: Ledger, worker: Worker) -> None:
