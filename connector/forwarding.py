@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import structlog
-from pydicom import dcmread
+from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID
 from pynetdicom import AE, _config
 
@@ -133,5 +133,5 @@ class Forwarder:
 
 
 def _class_and_syntax(path: Path) -> tuple[UID, UID]:
-    meta = dcmread(path, specific_tags=[], stop_before_pixels=True).file_meta
+    meta = read_file_meta_info(path)
     return meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID

@@ -25,6 +25,8 @@ _INFLATED = 1 << 20
 _DEEPEST = 64
 _MOST_ELEMENTS = 2_000_000
 
+_CUT_SHORT = "It is cut short."
+
 _Inside = Literal["sequence", "item", "fragments"]
 
 
@@ -75,7 +77,8 @@ class _Walk:
         self.found: dict[int, bytes] = {}
         self._content = content
         self._at = 0
-        self._tag, self._short, self._long = Struct(order + "HH"), Struct(order + "H"), Struct(order + "L")
+        # Every element, item and delimiter begins with eight bytes: a tag, then a VR and a length, or a longer length.
+        self._start, self._long = Struct(order + "HH2sH"), Struct(order + "L")
         # Whether elements lack a VR. Some senders mistake one syntax for the other; the first element shows what it is.
         self._is_implicit = not (content[4:6].isalpha() and content[4:6].isupper())
         # What we are inside of, outermost first, and whether elements lacked a VR before it.
@@ -83,29 +86,30 @@ class _Walk:
 
     def to_the_end(self) -> None:
         for _ in range(_MOST_ELEMENTS):
-            rest = len(self._content) - self._at
-            if not self._inside and (rest == 0 or (rest < 8 and not self._content[self._at :].strip(b"\0"))):
+            if len(self._content) - self._at < self._start.size:
+                if self._inside or self._content[self._at :].strip(b"\0"):
+                    raise _CutShort(_CUT_SHORT)
                 return
-            group, element = self._tag.unpack(self._take(4))
+            group, element, vr, length = self._start.unpack_from(self._content, self._at)
+            self._at += self._start.size
             tag = group << 16 | element
             if self._inside and self._inside[-1][0] != "item":
                 self._item(tag, self._inside[-1][0])
             elif group == 0xFFFE:
                 self._end_of_item(tag)
             else:
-                self._element(tag)
+                self._element(tag, vr, length)
         raise HeaderError(f"It has more than {_MOST_ELEMENTS} elements.")
-
-    def _take(self, size: int) -> bytes:
-        self._at += size
-        if self._at > len(self._content):
-            raise _CutShort("It is cut short.")
-        return self._content[self._at - size : self._at]
 
     def _skip(self, size: int) -> None:
         self._at += size
         if self._at > len(self._content):
-            raise _CutShort("It is cut short.")
+            raise _CutShort(_CUT_SHORT)
+
+    def _last_four(self) -> int:
+        """The length that was just read."""
+        (length,) = self._long.unpack_from(self._content, self._at - 4)
+        return int(length)
 
     def _enter(self, what: _Inside, is_implicit: bool) -> None:
         if len(self._inside) == _DEEPEST:
@@ -117,7 +121,7 @@ class _Walk:
         self._is_implicit = self._inside.pop()[1]
 
     def _item(self, tag: int, what: _Inside) -> None:
-        (length,) = self._long.unpack(self._take(4))
+        length = self._last_four()
         if tag == _END_OF_SEQUENCE:
             self._leave()
         elif tag != _ITEM or (length == _UNDEFINED and what == "fragments"):
@@ -130,22 +134,21 @@ class _Walk:
     def _end_of_item(self, tag: int) -> None:
         if tag != _END_OF_ITEM or not self._inside:
             raise HeaderError("An item or its end stands where none can.")
-        self._skip(4)
         self._leave()
 
-    def _element(self, tag: int) -> None:
-        vr = b"" if self._is_implicit else self._take(2)
-        if not vr or vr in _LONG_VRS:
-            self._skip(2 if vr else 0)
-            (length,) = self._long.unpack(self._take(4))
-        else:
-            (length,) = self._short.unpack(self._take(2))
+    def _element(self, tag: int, vr: bytes, length: int) -> None:
+        if self._is_implicit:
+            vr, length = b"", self._last_four()
+        elif vr in _LONG_VRS:
+            self._skip(4)
+            length = self._last_four()
         if length == _UNDEFINED:
             # An unknown one of undefined length is a sequence without VRs (PS3.5 6.2.2, note 3).
             self._enter("fragments" if vr in _BINARY_VRS or tag == _PIXELS else "sequence", self._is_implicit or vr == b"UN")
-        elif tag in _WANTED and not self._inside:
+            return
+        start = self._at
+        self._skip(length)
+        if tag in _WANTED and not self._inside:
             if tag in self.found:
                 raise HeaderError("It says twice who it is.")
-            self.found[tag] = self._take(length)
-        else:
-            self._skip(length)
+            self.found[tag] = self._content[start : self._at]

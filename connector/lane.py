@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from threading import Event
 from typing import Any
 
+from pynetdicom import evt
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import P_DATA
 
@@ -22,6 +23,7 @@ _LULL_SECONDS = 0.05
 _HEADER, _ITEM = struct.Struct(">BxL"), struct.Struct(">LBB")  # of a PDU, and of a presentation data value (PS3.8 9.3)
 _P_DATA_TF = 4
 _COMMAND, _LAST = 1, 2  # bits of a message control header (PS3.8 E.2)
+_C_STORE_RSP, _NO_DATA_SET = b"\x01\x80", b"\x01\x01"
 _ESTABLISHED, _CLOSED, _INVALID = "Sta6", "Evt17", "Evt19"  # of the state machine (PS3.8 9.2)
 
 
@@ -40,6 +42,7 @@ class Lane:
         self._check, self._read = check, read
         self._buffer = bytearray()
         self._returned = b""
+        self._store = association.get_handlers(evt.EVT_C_STORE)[0]
         self._second_thread = association._reactor_checkpoint = _Gate()
         self._read_as_usual = self._provider._read_pdu_data
         self._provider._read_pdu_data = self.carry
@@ -113,11 +116,13 @@ class Lane:
         self._messages.receive_primitive(data)
 
     def _serve(self) -> None:
-        """Call the handler for an instance that has come, and send what is to be sent."""
-        context_id, message = self._messages.peek_msg()
-        if isinstance(message, C_STORE) and message.is_valid_request and context_id in self._association._accepted_cx:
+        """Have an instance that has come kept, answer for it, and send what else is to be sent."""
+        context_id, request = self._messages.peek_msg()
+        if isinstance(request, C_STORE) and request.is_valid_request and context_id in self._association._accepted_cx:
             self._messages.get_msg()
-            self._association._serve_request(message, context_id)
+            context = self._association._accepted_cx[context_id].as_tuple
+            status = self._store(evt.Event(self._association, evt.EVT_C_STORE, {"request": request, "context": context}))
+            self._provider.socket.send(_answer(request, context_id, status))
         while self._provider.event_queue.empty() and self._provider._process_recv_primitive():
             self._provider.state_machine.do_action(self._provider.event_queue.get())
 
@@ -129,6 +134,28 @@ class Lane:
             received = bytearray(size)
             del received[self._read(memoryview(received)) :]
         return received
+
+
+def _answer(request: C_STORE, context_id: int, status: int) -> bytes:
+    """A C-STORE-RSP (PS3.7 9.3.1.2) as a PDU: it is shorter than the shortest that anybody may ask for."""
+    command = b"".join(
+        (
+            _element(0x0002, str(request.AffectedSOPClassUID).encode("ascii")),
+            _element(0x0100, _C_STORE_RSP),
+            _element(0x0120, struct.pack("<H", request.MessageID)),
+            _element(0x0800, _NO_DATA_SET),
+            _element(0x0900, struct.pack("<H", status)),
+            _element(0x1000, str(request.AffectedSOPInstanceUID).encode("ascii")),
+        )
+    )
+    command = _element(0x0000, struct.pack("<L", len(command))) + command
+    value = _ITEM.pack(len(command) + 2, context_id, _COMMAND | _LAST) + command
+    return _HEADER.pack(_P_DATA_TF, len(value)) + value
+
+
+def _element(number: int, value: bytes) -> bytes:
+    value += b"\0" * (len(value) % 2)
+    return struct.pack("<HHL", 0, number, len(value)) + value
 
 
 class _Gate(Event):

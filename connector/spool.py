@@ -12,12 +12,13 @@ leaves no half file there. Names are made of UIDs that were checked, never of st
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
 from contextlib import suppress
+from io import FileIO
 from pathlib import Path
-from uuid import uuid4
 
 from connector import durable
 from connector.quarantine import Given, Quarantine, fingerprint
@@ -41,14 +42,17 @@ class Spool:
             path.mkdir(parents=True, exist_ok=True)
         self.quarantine = Quarantine(folder)
         self._given = Given(folder / "given.sqlite")
+        self._numbers = itertools.count()
 
     @property
     def free_bytes(self) -> int:
         """Room left on the spool's volume."""
         return shutil.disk_usage(self._waiting).free
 
-    def keep(self, study_uid: str, instance_uid: str, content: bytes) -> Path:
+    def keep(self, study_uid: str, instance_uid: str, *content: bytes) -> Path:
         """Put a file in ``waiting``, or in quarantine where its UID stands for another content; then it survives a power cut.
+
+        ``content`` are the pieces of the file.
 
         Raises:
             ValueError: one of the UIDs is none.
@@ -56,11 +60,11 @@ class Spool:
         if not (is_uid(study_uid) and is_uid(instance_uid)):
             raise ValueError("A file is named by UIDs only.")
         target = self._waiting / study_uid / f"{instance_uid}.dcm"
-        part = self._incoming / uuid4().hex
+        part = self._incoming / str(next(self._numbers))
         try:
-            with part.open("wb") as file:
-                file.write(content)
-                file.flush()
+            with part.open("wb", buffering=0) as file:
+                for piece in content:
+                    _write(file, piece)
                 os.fsync(file.fileno())
             while True:
                 given = self._given.of(instance_uid)
@@ -100,3 +104,10 @@ class Spool:
         """Put everything that was set aside back, to be tried once more."""
         for path in self.refused():
             durable.move(path, self._waiting / path.parent.name / path.name)
+
+
+def _write(file: FileIO, piece: bytes) -> None:
+    """Write all of it: the system takes 2 GiB at a time."""
+    rest = memoryview(piece)
+    while rest:
+        rest = rest[file.write(rest) :]
