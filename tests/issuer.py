@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 import uvicorn
@@ -36,9 +36,10 @@ def account(login: str, *roles: str, family: str = "Curie", given: str = "Marie"
 
 @dataclass
 class Issuer:
-    """The issuer at ``url``; ``claims`` are of the person who is there next."""
+    """The issuer known as ``url``, listening at ``address``; ``claims`` are of the person who is there next."""
 
     url: str
+    address: str
     claims: dict[str, Any] = field(default_factory=lambda: account("marie", "radiologist"))
     key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"kid": uuid4().hex, "use": "sig", "alg": "RS256"}))
 
@@ -52,12 +53,15 @@ class Issuer:
 
 
 @contextmanager
-def issuing() -> Iterator[Issuer]:
-    """Serve an issuer on a free port."""
+def issuing(url: str = "") -> Iterator[Issuer]:
+    """Serve an issuer on a free port; ``url`` is how it is known, where that is not its own address."""
     door = socket.socket()
     door.bind(("127.0.0.1", 0))
-    issuer = Issuer(f"http://127.0.0.1:{door.getsockname()[1]}")
-    server = uvicorn.Server(uvicorn.Config(_pages(issuer), log_config=None))
+    address = f"127.0.0.1:{door.getsockname()[1]}"
+    issuer = Issuer(url or f"http://{address}", address)
+    site = FastAPI()
+    site.mount(urlsplit(issuer.url).path, _pages(issuer))
+    server = uvicorn.Server(uvicorn.Config(site, log_config=None))
     thread = Thread(target=server.run, kwargs={"sockets": [door]})
     thread.start()
     try:

@@ -58,7 +58,7 @@ def postgres() -> Iterator[str]:
         folder = cluster.options["cwd"]
         server = subprocess.Popen(cluster.command, **cluster.options, stderr=(folder / "log").open("w"))
         try:
-            _wait_for(lambda: psycopg.connect(f"host={folder} user=sightline dbname=postgres").close(), server, psycopg.OperationalError)
+            wait_for(lambda: psycopg.connect(f"host={folder} user=sightline dbname=postgres").close(), server, psycopg.OperationalError)
             yield cluster.url
         finally:
             server.send_signal(2)  # SIGINT: fast shutdown, without waiting for clients
@@ -81,14 +81,15 @@ def redis_server(folder: Path) -> Iterator[str]:
     server = subprocess.Popen(broker.command, stdout=subprocess.DEVNULL)
     try:
         with Redis.from_url(broker.url) as client:
-            _wait_for(client.ping, server, RedisError)
+            wait_for(client.ping, server, RedisError)
         yield broker.url
     finally:
         server.terminate()
         server.wait(30)
 
 
-def _wait_for(answers: Callable[[], object], server: subprocess.Popen[bytes], not_yet: type[Exception]) -> None:
+def wait_for(answers: Callable[[], object], server: subprocess.Popen[bytes], not_yet: type[Exception]) -> None:
+    """Return when ``answers`` does; raise its error where the server ended or takes too long."""
     deadline = time.monotonic() + 60
     while True:
         try:

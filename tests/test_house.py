@@ -17,10 +17,12 @@ TRACKED = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, tex
 
 def settings_fields() -> list[tuple[str, str]]:
     """Every setting as (environment variable, description)."""
-    fields = [("SIGHTLINE_DATA_FOLDER", "")]
+    fields = []
     for section, field in Settings.model_fields.items():
         kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            fields.append((f"SIGHTLINE_{section}".upper(), field.description or ""))
+        else:
             fields += [(f"SIGHTLINE_{section}__{name}".upper(), inner.description or "") for name, inner in kind.model_fields.items()]
     return fields
 

@@ -12,9 +12,11 @@ from pydantic import ValidationError
 from ai_engine.answering import Answerer
 from ai_engine.engine import Engine, load_assistant
 from ai_engine.worker.asking import Consultant
+from ai_engine.worker.pulse import give_signs
 from ai_engine.worker.reading import Worker
 from ai_engine.worker.tasks import register
 from connector.delivery import Delivery
+from connector.heartbeat import Heartbeat
 from connector.ledger import MODEL_IN_USE, Ledger
 from connector.pacs import Pacs
 from connector.queue import Queue, celery_app
@@ -49,5 +51,6 @@ def run(settings: Settings) -> None:
     delivery = Delivery(settings, pacs, ledger.commitments)
     worker = Worker(name, ledger, pacs, engine, settings.watcher, settings.results, delivery)
     register(app, worker, Consultant(name, ledger, pacs, Answerer(assistant, engine.identity)), Queue(settings))
+    give_signs(app, Heartbeat(settings.data_folder, "worker"))
     _log.info("ready", worker=name, model=engine.identity.name, weights_hash=engine.identity.weights_hash)
     app.worker_main(["worker", "--pool=solo", "--loglevel=WARNING", "--without-gossip", "--without-mingle", "--without-heartbeat"])

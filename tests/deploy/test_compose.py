@@ -4,17 +4,15 @@ import json
 import re
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
+from pydantic import SecretStr
 
 from deploy import orthanc
 from radiology.settings import PacsSettings, Settings
+from tests.deploy.installation import COMPOSE, ROOT, SERVICES
 
-ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
-SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(TEXT)["services"]
 
 
 def test_the_linter_has_no_complaint() -> None:
@@ -25,36 +23,48 @@ def test_the_linter_has_no_complaint() -> None:
     assert not lint.stdout.strip()
 
 
-@pytest.mark.parametrize("service", [name for name in SERVICES if name not in {"orthanc", "postgres", "redis"}])
-def test_every_variable_of_a_service_is_a_setting(service: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in SERVICES[service]["environment"].items():
-        monkeypatch.setenv(name, re.sub(r"\$\{\w+:\?[^}]*\}", "secret", str(value)))
-    settings = Settings()
-    assert settings.ledger_url == "postgresql+psycopg://sightline:secret@postgres:5432/sightline"
-    assert settings.queue.broker_url == "redis://:secret@redis:6379/0"
-    assert settings.pacs.dicomweb_url == "http://orthanc:8042/dicom-web"
-    assert settings.pacs.password.get_secret_value() == "secret"
+def test_no_secret_is_in_the_file_nor_in_a_variable() -> None:
+    assert not re.search(r"PASSWORD: |SECRET: |://[^@/\s]*:[^@/\s]*@", TEXT)
+    assert all(entry["file"].startswith("secrets/") for entry in COMPOSE["secrets"].values())
+    assert "\nsecrets\n" in (ROOT / ".dockerignore").read_text()
 
 
-def test_no_secret_is_in_the_file() -> None:
-    passwords = re.findall(r"^ +\w*PASSWORD: *(.*)$", TEXT, re.MULTILINE)
-    assert passwords
-    assert all(re.fullmatch(r"\$\{\w+_PASSWORD:\?[^}]+\}", password) for password in passwords)
-
-
-def test_only_the_viewer_and_the_listener_are_published_and_the_viewer_on_loopback_only() -> None:
+def test_only_the_proxy_and_the_tls_port_of_the_listener_are_published() -> None:
     published = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
-    assert published == {"api": ["127.0.0.1:8080:8080"], "listener": ["0.0.0.0:11112:11112"]}
+    assert published == {"proxy": ["0.0.0.0:80:80", "0.0.0.0:443:443"], "listener": ["0.0.0.0:2762:2762"]}
+
+
+def test_archive_queue_and_ledger_are_reached_by_our_services_alone() -> None:
+    networks = {name: set(service["networks"]) for name, service in SERVICES.items()}
+    assert {name for name, network in COMPOSE["networks"].items() if not (network or {}).get("internal")} == {"outside"}
+    assert {name for name in SERVICES if "outside" in networks[name]} == {"proxy", "listener"}
+    ours = {"api", "listener", "watcher", "worker"}
+    for store in ("orthanc", "redis", "postgres"):
+        reached_by = {name for name in SERVICES if networks[name] & networks[store]} - {"orthanc", "redis", "postgres"}
+        assert reached_by == ours | ({"keycloak"} if store == "postgres" else set())  # which has a database of its own there
+    assert networks["proxy"] & networks["keycloak"] == networks["proxy"] & networks["api"] == {"front"}
+
+
+@pytest.mark.parametrize("name", sorted(SERVICES))
+def test_every_service_is_confined_watched_and_comes_back(name: str) -> None:
+    service = SERVICES[name]
+    assert service["restart"] == "unless-stopped"
+    assert service["read_only"]
+    assert service["cap_drop"] == ["ALL"]
+    assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "proxy" else [])
+    assert "no-new-privileges:true" in service["security_opt"]
+    assert {"mem_limit", "cpus", "pids_limit", "healthcheck"} <= service.keys()
+    assert service["logging"]["options"].keys() == {"max-file", "max-size"}
+    assert "build" in service or service["user"] != "root"  # for what is built, see the recipes below
 
 
 def test_the_archive_is_configured_as_the_one_that_the_tests_run_with() -> None:
     in_compose = json.loads((ROOT / "deploy" / "docker" / "orthanc.json").read_text())
-    alone = orthanc.configuration(Settings(pacs=PacsSettings(user="sightline")))
+    alone = orthanc.configuration(Settings(pacs=PacsSettings(user="sightline", password=SecretStr("${ORTHANC_PASSWORD}"))))
     alone |= {
         "StorageDirectory": "/data",
         "IndexDirectory": "/data",
         "RemoteAccessAllowed": True,
-        "RegisteredUsers": {"sightline": "${ORTHANC_PASSWORD}"},
         "DicomModalities": {"sightline": {"AET": "SIGHTLINE", "Host": "listener", "Port": 11112}},
     }
     assert in_compose == alone
@@ -64,7 +74,7 @@ def test_the_archive_is_configured_as_the_one_that_the_tests_run_with() -> None:
 def test_a_recipe_copies_only_what_is_there_and_does_not_run_as_root(recipe: Path) -> None:
     stages = re.split(r"^FROM ", recipe.read_text(), flags=re.MULTILINE)[1:]
     for stage in stages:
-        for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", stage, re.MULTILINE):
+        for sources in re.findall(r"^COPY (?!--from)(?:--\S+ )?(.+) \S+$", stage, re.MULTILINE):
             assert all((ROOT / source).exists() for source in sources.split())
     users = re.findall(r"^USER (\S+)", stages[-1], re.MULTILINE)
     assert users
