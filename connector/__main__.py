@@ -12,6 +12,7 @@
     sightline replay STUDY                      have a study that was read read again, by the model in use now
     sightline prioritise STUDY PRIORITY         have a study that waits read sooner or later: urgent, routine or low
     sightline pause | resume                    have no study taken up, and go on
+    sightline sweep [--dry-run]                 forget what is older than the settings keep it, as the watcher does every hour
     sightline rules test FILE                   which rule would decide about a DICOM file or folder, and why
     sightline openapi                           the description of the HTTP API
 
@@ -217,6 +218,22 @@ def resume() -> None:
     ledger = Ledger.open(_settings())
     ended = ledger.resume(_steered(ledger, "resume"))
     typer.echo("Studies are taken up again." if ended else "There is no pause.")
+
+
+@app.command()
+def sweep(dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go.")] = False) -> None:
+    """Forget what is older than SIGHTLINE_RETENTION__* keep it, as the watcher does every hour."""
+    from connector.retention import Retention
+
+    settings = _settings()
+    ledger = Ledger.open(settings)
+    if not dry_run:
+        _steered(ledger, "sweep")
+    swept = Retention(settings, ledger).sweep(datetime.now(UTC), dry_run=dry_run)
+    for kind, count in swept.items():
+        typer.echo(f"{kind}: {count} {'would go' if dry_run else 'gone'}")
+    if not swept:
+        typer.echo("Everything is kept for good; SIGHTLINE_RETENTION__* in docs/settings.md say what may go when.")
 
 
 @_rules.command("test")

@@ -37,6 +37,7 @@ MODEL_IN_USE = "engine.weights_hash"
 
 _NEWEST = 100
 _MESSAGES_AT_ONCE = 500
+_FORGOTTEN_AT_ONCE = 500
 _LASTING = sa.select(tables.pauses).where(tables.pauses.c.ended.is_(None))
 _LONGEST_PAUSE_SECONDS = 60.0
 
@@ -251,6 +252,27 @@ class Ledger:
         """Return the value under a name; empty where nothing was remembered."""
         rows = self._database.rows(sa.select(tables.memory.c.value).where(tables.memory.c.name == name))
         return str(rows[0].value) if rows else ""
+
+    def forget_steps(self, before: datetime, *, dry_run: bool) -> int:
+        """Forget how jobs that were done or refused before then came there, or only count those jobs; returns how many.
+
+        That is their transitions, the model's steps of thought and unreadable answers. The jobs and their last reason stay, so
+        that nothing is read twice.
+        """
+        jobs, steps = tables.jobs.c, tables.transitions.c.job_id
+        over = (jobs.state.in_([JobState.DONE, JobState.REFUSED]), jobs.updated < before, sa.exists().where(steps == jobs.job_id))
+        if dry_run:
+            return int(self._database.rows(sa.select(sa.func.count()).select_from(tables.jobs).where(*over))[0][0])
+        count = 0
+        while True:
+            with self._database.transaction() as connection:
+                ids = list(connection.scalars(sa.select(jobs.job_id).where(*over).limit(_FORGOTTEN_AT_ONCE)))
+                for table in (tables.transitions, tables.thinking):
+                    connection.execute(sa.delete(table).where(table.c.job_id.in_(ids)))
+                connection.execute(sa.update(tables.jobs).where(jobs.job_id.in_(ids)).values(raw_answer=""))
+            count += len(ids)
+            if len(ids) < _FORGOTTEN_AT_ONCE:
+                return count
 
     # What the listener does -----------------------------------------------------------------------------------------
 

@@ -1,10 +1,13 @@
-"""Orthanc's log of changes, read from a place that survives restarts.
+"""What only Orthanc's own interface tells: its log of changes, who sent what, and files as they are.
 
-``/changes`` numbers every change, for good, in Orthanc's database; what was not read while the watcher was down is still there.
+The log is read from a place that survives restarts: ``/changes`` numbers every change, for good, in Orthanc's database, and what was
+not read while the watcher was down is still there.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +32,10 @@ class News:
 
 
 class ChangeLog:
-    """The log of one Orthanc. Methods raise a :class:`~radiology.errors.PacsError` where it does not answer as it should."""
+    """The log of one Orthanc, and what it knows of single studies and instances.
+
+    Methods raise a :class:`~radiology.errors.PacsError` where it does not answer as it should.
+    """
 
     def __init__(self, settings: PacsSettings) -> None:
         self._url = settings.orthanc_url
@@ -61,6 +67,14 @@ class ChangeLog:
                     found.add(metadata.get("RemoteAET", ""))
         return frozenset(found - {""})
 
+    def file(self, instance_uid: str) -> bytes | None:
+        """Return an instance as Orthanc has it on its disk; None where it has none of that SOP Instance UID."""
+        found = next((each for each in self._ask("/tools/lookup", instance_uid) if each["Type"] == "Instance"), None)
+        if found is None:
+            return None
+        with self._translated(path := f"/instances/{found['ID']}/file"):
+            return bytes(self._orthanc.get_binary(path, timeout=self._timeout_seconds))
+
     def _studies_of(self, instances: list[str]) -> frozenset[str]:
         """Return the Study Instance UIDs of instances, given by Orthanc's names; one series is looked up once."""
         studies = set()
@@ -86,11 +100,16 @@ class ChangeLog:
 
     def _ask(self, path: str, question: str = "") -> Any:
         """Return what Orthanc answers to a GET, or to a POST of ``question``."""
-        try:
+        with self._translated(path):
             # Not the client's own methods: without a time-out of ours they would wait for ever.
             if question:
                 return self._orthanc.post(path, data=question, timeout=self._timeout_seconds).json()
             return self._orthanc.get_json(path, timeout=self._timeout_seconds)
+
+    @contextmanager
+    def _translated(self, path: str) -> Iterator[None]:
+        try:
+            yield
         except orthanc_errors.HttpError as error:
             raise PacsRefused(
                 f"Orthanc answered {path} with HTTP {error.http_status_code}; see that SIGHTLINE_PACS__ORTHANC_URL and _USER are right."

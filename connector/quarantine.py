@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+import time
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 
@@ -17,6 +20,8 @@ from connector import durable
 from radiology.errors import StudyError
 
 _TABLE = "CREATE TABLE IF NOT EXISTS given (instance_uid TEXT PRIMARY KEY, fingerprint TEXT NOT NULL) WITHOUT ROWID"
+_WHEN = "ALTER TABLE given ADD COLUMN noted INTEGER NOT NULL DEFAULT {}"
+_AT_ONCE = 1000
 
 
 def fingerprint(path: Path) -> str:
@@ -68,6 +73,8 @@ class Given:
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.execute(_TABLE)
+        with suppress(sqlite3.OperationalError):  # it has the column; what an earlier release noted counts as of now
+            self._database.execute(_WHEN.format(int(time.time())))
 
     def of(self, instance_uid: str) -> str | None:
         """Return the fingerprint, None where the archive was given nothing of that UID."""
@@ -76,9 +83,19 @@ class Given:
 
     def note(self, instance_uid: str, fingerprint: str) -> None:
         """Remember that the archive was given this."""
-        self._do("INSERT OR REPLACE INTO given VALUES (?, ?)", instance_uid, fingerprint)
+        self._do(
+            "INSERT OR REPLACE INTO given (instance_uid, fingerprint, noted) VALUES (?, ?, ?)", instance_uid, fingerprint, int(time.time())
+        )
 
-    def _do(self, statement: str, *values: str) -> list[tuple[str]]:
+    def forget(self, before: datetime, *, dry_run: bool) -> int:
+        """Forget what was noted before then, or only count it; returns how much. A few at a time, for the listener writes meanwhile."""
+        ((count,),) = self._do("SELECT count(*) FROM given WHERE noted < ?", int(before.timestamp()))
+        chosen = f"SELECT instance_uid FROM given WHERE noted < ? LIMIT {_AT_ONCE}"
+        for _ in range(0, 0 if dry_run else int(count), _AT_ONCE):
+            self._do(f"DELETE FROM given WHERE instance_uid IN ({chosen})", int(before.timestamp()))
+        return int(count)
+
+    def _do(self, statement: str, *values: str | int) -> list[tuple[str]]:
         with self._lock:
             try:
                 return self._database.execute(statement, values).fetchall()

@@ -1,6 +1,7 @@
 """The ledger's book of questions: what was asked, who answers it, and what was answered.
 
-Rows stay: they are the audit log of prompts, answers and the models that gave them. What a person has typed stands here and
+Rows stay, unless SIGHTLINE_RETENTION__QUESTIONS_DAYS says for how long: they are the record of prompts, answers and the models
+that gave them. What a person has typed stands here and
 nowhere else; it is not logged.
 """
 
@@ -119,6 +120,15 @@ class Questions:
                 if values.get("state") != QuestionState.FAILED:
                     send.append(row.question_id)
         return send
+
+    def forget(self, before: datetime, *, dry_run: bool) -> int:
+        """Delete questions that were answered, or failed, before then, or only count them; returns how many."""
+        over = (questions.c.state.in_([QuestionState.ANSWERED, QuestionState.FAILED]), questions.c.updated < before)
+        with self._database.transaction() as connection:
+            count = int(connection.scalar(sa.select(sa.func.count()).select_from(questions).where(*over)) or 0)
+            if not dry_run:
+                connection.execute(sa.delete(questions).where(*over))
+        return count
 
     @property
     def _lease(self) -> timedelta:

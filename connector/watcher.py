@@ -20,6 +20,7 @@ from connector.ledger import Ledger
 from connector.orthanc import ChangeLog
 from connector.pacs import Pacs
 from connector.queue import Queue
+from connector.retention import Retention
 from connector.routing import route
 from connector.rules import RulesInForce
 from connector.steps import StepState
@@ -30,6 +31,7 @@ from radiology.study import digest
 
 _CURSOR = "orthanc.cursor"
 _SIGN_OF_LIFE = timedelta(seconds=5)
+_RETENTION_EVERY = timedelta(hours=1)
 _ARRIVING = "Instances are arriving."
 _LONGEST_PAUSE_SECONDS = 30.0
 _MANY = 1_000_000
@@ -60,6 +62,8 @@ class Watcher:
         started = datetime.now(UTC)
         self._visits = {job.study_uid: _Visit(job, started) for job in ledger.jobs(JobState.ARRIVING, limit=_MANY)}
         self._swept = started
+        self._retention = Retention(settings, ledger)
+        self._retained = started - _RETENTION_EVERY
 
     def look(self, now: datetime) -> None:
         """Do one pass.
@@ -75,6 +79,11 @@ class Watcher:
             for question_id in self._ledger.questions.sweep(now):
                 _log.info("message sent again", question_id=question_id)
                 self._send(question_id, ANSWER_QUESTION)
+        if now - self._retained >= _RETENTION_EVERY:
+            self._retained = now
+            forgotten = self._retention.sweep(now)
+            if any(forgotten.values()):
+                _log.info("forgotten", **{kind.replace(" ", "_"): count for kind, count in forgotten.items()})
         self._read_changes(now)
         for study_uid, visit in list(self._visits.items()):
             try:

@@ -170,6 +170,7 @@ class AccessSettings(Section):
     client_id: str = Field("sightline", description="Our name at the issuer; the audience of the tokens that programs bring.")
     client_secret: SecretStr = Field(SecretStr(""), description="Our secret at the issuer; empty for a public client.")
     roles_claim: str = Field("realm_access.roles", description="Claim with somebody's roles; a dot goes one object deeper.")
+    organization: str = Field("", max_length=64, description="The hospital or practice of the accounts; empty lets each reader type it.")
     session_secret: SecretStr = Field(SecretStr(""), description="Signs the cookies; empty makes one, and a restart signs everybody out.")
     session_hours: float = Field(8.0, description="How long somebody stays signed in.")
     open_to_network: bool = Field(
@@ -200,6 +201,22 @@ class ResultSettings(Section):
     label_maps: bool = Field(False, description="Masks as label maps where none overlap and the archive takes them; else one bit a pixel.")
 
 
+class RetentionSettings(Section):
+    """How long is kept what piles up on this side; what is not set is kept for good. Archive and audit trail are never touched."""
+
+    steps_days: float | None = Field(None, ge=0, description="Days for the steps of done and refused jobs, and the model's to its report.")
+    questions_days: float | None = Field(None, ge=0, description="Days for questions from the seat and their answers.")
+    fingerprints_days: float | None = Field(
+        None, ge=0, description="Days in which an instance that comes again with another content is noticed by the listener."
+    )
+    refused_days: float | None = Field(
+        None, ge=0, description="Days for files that the archive refused, and has by now with the same bytes; others stay."
+    )
+    quarantine_days: float | None = Field(
+        None, ge=0, description="Days for files in quarantine that the archive has by now with the same bytes; others stay."
+    )
+
+
 class Settings(BaseSettings):
     """All settings. Unknown names in the environment's ``SIGHTLINE_`` space are errors."""
 
@@ -217,6 +234,7 @@ class Settings(BaseSettings):
     access: AccessSettings = AccessSettings()
     engine: EngineSettings = EngineSettings()
     results: ResultSettings = ResultSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @classmethod
     def settings_customise_sources(

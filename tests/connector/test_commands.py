@@ -166,6 +166,16 @@ def test_rules_are_tried_on_a_folder_before_they_count(settings: Settings, tmp_p
     assert "rules.yaml, line 2: rule 1, hours: " in bad.stderr
 
 
+def test_sweep_says_what_would_go_before_it_goes(settings: Settings, ledger: Ledger) -> None:
+    assert "kept for good" in said("sweep", settings=settings).stdout
+    job = ledger.refuse(ledger.arriving("1.2.3", "US, 1 image", "1 image.").job_id, "Modality US is not read.")
+    now = {"SIGHTLINE_RETENTION__STEPS_DAYS": "0"}
+    assert said("sweep", "--dry-run", settings=settings, **now).stdout == "steps of jobs: 1 would go\n"
+    assert ledger.history(job.job_id) != []
+    assert said("sweep", settings=settings, **now).stdout == "steps of jobs: 1 gone\n"
+    assert ledger.history(job.job_id) == []
+
+
 def test_a_watcher_with_bad_rules_says_the_line_and_does_not_start(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "rules.yaml").write_text("rules:\n- nome: night\n")
     answer = sightline("watch", settings=settings, SIGHTLINE_WATCHER__RULES=str(tmp_path / "rules.yaml"))
