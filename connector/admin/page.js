@@ -101,8 +101,9 @@ let chosen = 'all';
 /** @type {Set<number>} */
 const unfolded = new Set();
 
-/** @type {Record<string, { label: string, path: string }>} */
-const STEPS = { retry: { label: 'Retry', path: 'retry' } };
+/** Steps that are a button; a priority is chosen from a list. @type {Record<string, string>} */
+const BUTTONS = { retry: 'Retry', replay: 'Read again' };
+const PRIORITIES = ['urgent', 'routine', 'low'];
 
 /** @param {Schemas['StudyWork']} study */
 function drawStudy(study) {
@@ -125,12 +126,24 @@ function drawStudy(study) {
     const { share, doing } = study.progress;
     state.append(make('progress', { max: 1, value: share, 'aria-label': `Reading of study ${study.study_uid}` }), doing);
   }
-  const steps = study.steps.map(step => {
-    const { label, path } = /** @type {{ label: string, path: string }} */ (STEPS[step]);
-    return make('button', { 'data-does': step, 'aria-label': `${label} study ${study.study_uid}`, click: () => press(`work/studies/${study.study_uid}/${path}`) }, label);
+  const path = `work/studies/${study.study_uid}`;
+  const steps = study.steps.flatMap(step => {
+    const label = BUTTONS[step];
+    if (!label) return [];
+    return make('button', { 'data-does': step, 'aria-label': `${label} study ${study.study_uid}`, click: () => press(`${path}/${step}`) }, label);
   });
-  const line = row(fold, time(study.updated), code(study.study_uid), study.description, state, study.reason, make('span', { class: 'tools' }, ...steps));
+  const [sources, priority, tools] = [study.sources.join(', '), drawPriority(study, path), make('span', { class: 'tools' }, ...steps)];
+  const line = row(fold, time(study.updated), code(study.study_uid), sources, study.description, state, study.reason, priority, tools);
   return isUnfolded ? [line, drawSteps(study)] : [line];
+}
+
+/** @param {Schemas['StudyWork']} study @param {string} path */
+function drawPriority(study, path) {
+  if (!study.steps.includes('prioritise')) return study.priority;
+  const choose = () => press(`${path}/priority`, { priority: /** @type {HTMLSelectElement} */ (list).value });
+  const options = PRIORITIES.map(each => make('option', each === study.priority ? { selected: '' } : {}, each));
+  const list = make('select', { 'data-does': 'priority', 'aria-label': `Priority of study ${study.study_uid}`, change: choose }, ...options);
+  return list;
 }
 
 /** @param {Schemas['StudyWork']} study */
@@ -143,7 +156,7 @@ function refold(study) {
 /** @param {Schemas['StudyWork']} study */
 function drawSteps(study) {
   const parts = durations(study.parts);
-  const told = make('td', { colspan: 7 }, `Revision ${study.revision}, ${study.attempts} attempts${parts && `: ${parts}`}`);
+  const told = make('td', { colspan: 9 }, `Revision ${study.revision}, ${study.attempts} attempts${parts && `: ${parts}`}`);
   attempt(async () => {
     /** @type {Schemas['JobHistory']} */
     const { history } = await ask(`jobs/${study.job_id}`);
@@ -159,10 +172,9 @@ const press = (path, body) =>
     await refresh();
   });
 
-async function showStudies() {
+/** @param {Schemas['Work']} work */
+async function showStudies(work) {
   const study = field('study').value.trim();
-  /** @type {Schemas['Work']} */
-  const work = await ask('work');
   const query = new URLSearchParams(study ? { study_uid: study } : chosen === 'all' ? {} : { state: chosen });
   /** @type {Schemas['StudyWork'][]} */
   const studies = await ask(chosen === 'stuck' && !study ? 'work/stuck' : `work/studies?${query}`);
@@ -179,6 +191,25 @@ async function showStudies() {
   byId('senders').textContent = work.senders.map(each => `${each.calling_ae} sends ${each.study_uid}.`).join(' ');
   byId('none').hidden = studies.length > 0;
   fill('list', studies, each => each.job_id, drawStudy);
+}
+
+/** @type {Schemas['Paused'] | null} */
+let paused = null;
+
+/** @param {Schemas['Paused'] | null} pause */
+function showPause(pause) {
+  paused = pause;
+  const since = pause && new Date(pause.since).toLocaleString();
+  const words = pause ? `Paused since ${since} by ${pause.by}${pause.reason && `: ${pause.reason}`}` : '';
+  if (byId('paused').textContent !== words) byId('paused').textContent = words;
+  button('pause').textContent = pause ? 'Resume' : 'Pause';
+  button('pause').disabled = false;
+}
+
+function pauseOrResume() {
+  if (paused) return press('work/resume');
+  const reason = prompt('Why is no study to be taken up? What runs is finished, and receiving goes on.', '');
+  return reason === null ? undefined : press('work/pause', { reason });
 }
 
 let isRetrying = false;
@@ -217,6 +248,36 @@ async function showHealth() {
   fill('parts', parts, part => part.name, part => [row(part.name, chip(part.ok ? 'well' : 'ill'), part.why)]);
 }
 
+/** Rules --------------------------------------------------------------------------------------------------------------------------- */
+
+async function showRules() {
+  /** @type {Schemas['RulesOut']} */
+  const { rules, timezone } = await ask('rules');
+  const zone = timezone && ` Hours are of ${timezone}.`;
+  byId('rules-of').textContent = rules.length ? `The first that fits decides; where none does, a study is read as routine.${zone}` : 'There are no rules: every study that the model can read is read as routine.';
+  fill('in-force', rules, rule => rule.name, rule => {
+    const asked = Object.entries(rule.asks).map(([what, values]) => `${what.replace('_', ' ')} ${values.join(' or ')}`);
+    return [row(rule.name, asked.join('; ') || 'nothing: it always fits', rule.read ? `read, ${rule.priority}` : 'not read', rule.why)];
+  });
+}
+
+/** @param {Schemas['RulingOut']} ruling */
+function showRuling(ruling) {
+  const passed = ruling.passed_over.map(each => make('li', {}, `${each.rule}: ${each.why}`));
+  const decided = make('p', {}, make('span', { class: `chip ${ruling.read ? 'well' : 'refused'}` }, ruling.read ? `read, ${ruling.priority}` : 'not read'), ` ${ruling.why}`);
+  byId('ruling').replaceChildren(decided, ...(passed.length ? [make('p', { class: 'quiet' }, 'Passed over:'), make('ul', {}, ...passed)] : []));
+}
+
+/** @param {SubmitEvent} event @param {(given: Record<string, string>) => Promise<Schemas['RulingOut']>} judge */
+function submit(event, judge) {
+  event.preventDefault();
+  const given = [...new FormData(/** @type {HTMLFormElement} */ (event.target))].filter(([, value]) => value !== '');
+  attempt(async () => showRuling(await judge(/** @type {Record<string, string>} */ (Object.fromEntries(given)))));
+}
+
+/** @param {Record<string, string>} given */
+const judgeSeries = ({ arrived, ...given }) => order('rules/test', arrived ? { ...given, arrived: new Date(arrived).toISOString() } : given);
+
 /** Quarantine ---------------------------------------------------------------------------------------------------------------------- */
 
 async function showQuarantine() {
@@ -252,14 +313,17 @@ async function verifyChain() {
 
 /** The page ------------------------------------------------------------------------------------------------------------------------ */
 
-/** @type {Record<string, () => Promise<void>>} */
-const SHOW = { studies: showStudies, quarantine: showQuarantine, trail: showTrail };
+/** @type {Record<string, (work: Schemas['Work']) => Promise<void>>} */
+const SHOW = { studies: showStudies, rules: showRules, quarantine: showQuarantine, trail: showTrail };
 
 const part = () => (document.getElementById(location.hash.slice(1))?.tagName === 'SECTION' ? location.hash.slice(1) : 'studies');
 
 async function refresh() {
   await attempt(async () => {
-    await SHOW[part()]?.();
+    /** @type {Schemas['Work']} */
+    const work = await ask('work');
+    showPause(work.paused);
+    await SHOW[part()]?.(work);
     byId('alive').textContent = `As of ${new Date().toLocaleTimeString()}`;
   });
 }
@@ -267,7 +331,8 @@ async function refresh() {
 function turnTo() {
   for (const section of document.querySelectorAll('section')) section.hidden = section.id !== part();
   for (const link of document.querySelectorAll('nav a')) {
-    link.toggleAttribute('aria-current', link.getAttribute('href') === `#${part()}`);
+    if (link.getAttribute('href') === `#${part()}`) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
   }
   refresh();
 }
@@ -291,6 +356,9 @@ async function start() {
   field('study').addEventListener('change', refresh);
   field('about').addEventListener('change', refresh);
   button('retry-failed').addEventListener('click', retryFailed);
+  button('pause').addEventListener('click', pauseOrResume);
+  byId('of-study').addEventListener('submit', event => submit(event, given => ask(`rules/studies/${given.study_uid}`)));
+  byId('of-series').addEventListener('submit', event => submit(event, judgeSeries));
   button('look').addEventListener('click', () => attempt(showHealth));
   button('verify').addEventListener('click', () => attempt(verifyChain));
   button('leave').addEventListener('click', () => attempt(() => order('session/logout').then(() => location.reload())));

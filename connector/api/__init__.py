@@ -17,7 +17,7 @@ from starlette.middleware.sessions import SessionMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from connector import admin
-from connector.api import audit, decisions, health, jobs, metrics, quarantine, questions, reports, session, states, work
+from connector.api import audit, decisions, health, jobs, metrics, quarantine, questions, reports, rules, session, states, work
 from connector.api.origin import SameOrigin
 from connector.api.problems import PROBLEM_JSON, problem
 from connector.api.trail import Trail
@@ -83,6 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
     for router in (
         jobs.routes(ledger),
         work.routes(ledger, trail),
+        rules.routes(settings, ledger, pacs, trail),
         quarantine.routes(Quarantine(settings.data_folder / "spool"), trail),
         audit.routes(ledger.audit, trail),
         states.routes(ledger, pacs, studies),

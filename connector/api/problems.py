@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
@@ -12,11 +14,14 @@ from connector.schemas.problems import Conflict, Problem
 from radiology.errors import (
     DecidedMeanwhile,
     IllegalTransition,
+    IncompleteStudy,
     LedgerError,
     PacsError,
     PacsUnreachable,
     QueueError,
+    RulesError,
     SightlineError,
+    StudyError,
     UnknownStudy,
     VerdictError,
 )
@@ -30,21 +35,21 @@ def problem(request: Request, error: Exception) -> Response:
         case StarletteHTTPException():
             status, detail = error.status_code, str(error.detail)
         case RequestValidationError():
-            status, detail = 422, "; ".join(f"{_where(fault['loc'])}: {fault['msg']}" for fault in error.errors()) + "."
+            status, detail = 422, "; ".join(map(_said, error.errors())) + "."
         case DecidedMeanwhile():
             person = Person.of(error.observer) if error.observer else None
             conflict = Conflict(
                 **Problem.of(409, str(error)).model_dump(), document_uid=error.document_uid, person=person, moment=error.moment
             )
             return JSONResponse(conflict.model_dump(mode="json"), 409, media_type=PROBLEM_JSON)
-        case VerdictError():
+        case UnknownStudy() | IncompleteStudy():
+            status, detail = 404, str(error)
+        case VerdictError() | RulesError() | StudyError():
             status, detail = 422, str(error)
         case PacsUnreachable():
             status, detail = 503, str(error)
         case PacsError():
             status, detail = 502, str(error)
-        case UnknownStudy():
-            status, detail = 404, str(error)
         case IllegalTransition():
             status, detail = 409, str(error)
         case LedgerError() | QueueError():
@@ -56,6 +61,11 @@ def problem(request: Request, error: Exception) -> Response:
     return JSONResponse(Problem.of(status, detail).model_dump(), status, media_type=PROBLEM_JSON)
 
 
-def _where(place: tuple[str | int, ...]) -> str:
-    """``places.0.mask`` rather than ``mask``, but without where the request has it."""
-    return ".".join(str(step) for step in place[1:]) or str(place[-1])
+def _said(fault: dict[str, Any]) -> str:
+    """Where a fault is, ``places.0.mask`` rather than ``mask`` but without where the request has it, and what is expected there."""
+    place, kind, message = fault["loc"], fault["type"], fault["msg"]
+    if kind == "extra_forbidden":  # the name was typed too
+        place, message = (*place[:-1], "?"), "Unknown name"
+    elif kind == "union_tag_invalid":
+        message = f"Input should be one of {fault['ctx']['expected_tags']}"
+    return f"{'.'.join(map(str, place[1:])) or place[-1]}: {message}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
@@ -9,28 +10,65 @@ from pydantic import BaseModel, Field
 
 from connector.ledger import Load, Sending
 from connector.schemas.jobs import JobSummary
-from radiology.jobs import Job, JobState, Progress
+from connector.schemas.text import Words
+from radiology.jobs import Job, JobState, Pause, Priority, Progress
 
 
 class Step(StrEnum):
     """What can be asked for a study in its state."""
 
     RETRY = "retry"
+    PRIORITISE = "prioritise"
+    REPLAY = "replay"
 
 
-_STEPS = {JobState.FAILED: [Step.RETRY], JobState.REFUSED: [Step.RETRY]}
+_STEPS = {
+    JobState.ARRIVING: [Step.PRIORITISE],
+    JobState.QUEUED: [Step.PRIORITISE],
+    JobState.DONE: [Step.REPLAY],
+    JobState.FAILED: [Step.RETRY],
+    JobState.REFUSED: [Step.RETRY],
+}
+
+
+class Paused(BaseModel):
+    """That no study is taken up for now."""
+
+    since: datetime
+    by: str
+    reason: str
+
+    @classmethod
+    def of(cls, pause: Pause) -> Paused:
+        """Return the pause as the API says it."""
+        return cls(since=pause.since, by=pause.by, reason=pause.reason)
+
+
+class PauseIn(BaseModel):
+    """Why no study is to be taken up."""
+
+    reason: Words = Field("", description="Nothing of a patient.")
+
+
+class PriorityIn(BaseModel):
+    """How soon a study is to be read."""
+
+    priority: Priority
 
 
 class StudyWork(JobSummary):
     """Where a study is: its newest job."""
 
+    priority: Priority
+    sources: list[str] = Field(description="AE titles that sent it, as far as they are known.")
     progress: Progress | None = Field(description="How far the reading is; none where no worker is at it.")
     steps: list[Step] = Field(description="What can be asked for it now.")
 
     @classmethod
-    def on(cls, job: Job, progress: Progress | None) -> StudyWork:
+    def on(cls, job: Job, progress: Progress | None, sources: Iterable[str]) -> StudyWork:
         """Return the newest job of a study as the API says it."""
-        return cls(**JobSummary.of(job).model_dump(), progress=progress, steps=_STEPS.get(job.state, []))
+        known = {"priority": job.priority, "sources": sorted(sources), "progress": progress, "steps": _STEPS.get(job.state, [])}
+        return cls(**JobSummary.of(job).model_dump(), **known)
 
 
 class Sender(BaseModel):
@@ -53,16 +91,18 @@ class Work(BaseModel):
     oldest_queued_seconds: float
     repeated_attempts: int = Field(description="Attempts of all jobs beyond the first.")
     part_seconds: dict[str, float] = Field(description="Median seconds of each part of the newest finished readings.")
+    paused: Paused | None = Field(description="None where studies are taken up.")
     senders: list[Sender]
 
     @classmethod
-    def of(cls, load: Load, sending: list[Sending]) -> Work:
+    def of(cls, load: Load, pause: Pause | None, sending: list[Sending]) -> Work:
         """Return the load as the API says it."""
         return cls(
             jobs={state: load.jobs.get(state, 0) for state in JobState},
             oldest_queued_seconds=load.oldest_queued_seconds,
             repeated_attempts=load.repeated_attempts,
             part_seconds=dict(load.part_seconds),
+            paused=Paused.of(pause) if pause else None,
             senders=[Sender.of(each) for each in sending],
         )
 

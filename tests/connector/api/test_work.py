@@ -6,7 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from connector.audit import Event
-from connector.ledger import Ledger, Outcome
+from connector.ledger import MODEL_IN_USE, Ledger, Outcome
 from radiology.jobs import JobState
 
 
@@ -27,7 +27,7 @@ def test_each_study_is_told_once_with_how_far_it_is_and_what_can_be_asked_for_it
     assert [(each["study_uid"], each["state"], each["revision"], each["steps"]) for each in told] == [
         ("1.2.5", "running", 0, []),
         ("1.2.4", "failed", 0, ["retry"]),
-        ("1.2.3", "arriving", 1, []),
+        ("1.2.3", "arriving", 1, ["prioritise"]),
     ]
     assert told[0]["progress"] == {"share": 0.25, "doing": "Slice 3 of 12"}
     assert [each["study_uid"] for each in client.get("/api/v1/work/studies", params={"state": "failed"}).json()] == ["1.2.4"]
@@ -83,3 +83,35 @@ def test_a_page_of_another_site_changes_nothing(client: TestClient, ledger: Ledg
 def test_our_own_page_and_programs_do(client: TestClient, ledger: Ledger, headers: dict[str, str]) -> None:
     failed(ledger, "1.2.3")
     assert client.post("/api/v1/work/studies/1.2.3/retry", headers=headers).status_code == 200
+
+
+def test_a_study_that_waits_is_read_sooner_when_asked(client: TestClient, ledger: Ledger) -> None:
+    ledger.sent_by("1.2.3", "CT1")
+    ledger.queue(ledger.arriving("1.2.3", "CT CHEST, 24 images", "24 images.").job_id, "d" * 64, "Complete.")
+    (study,) = client.get("/api/v1/work/studies").json()
+    assert (study["priority"], study["sources"], study["steps"]) == ("routine", ["CT1"], ["prioritise"])
+    assert client.post("/api/v1/work/studies/1.2.3/priority", json={"priority": "urgent"}).status_code == 200
+    assert client.get("/api/v1/work/studies").json()[0]["priority"] == "urgent"
+    assert client.post("/api/v1/work/studies/1.2.3/priority", json={"priority": "at once"}).status_code == 422
+    failed(ledger, "1.2.4")
+    assert client.post("/api/v1/work/studies/1.2.4/priority", json={"priority": "low"}).status_code == 409
+
+
+def test_a_pause_says_since_when_and_why_until_it_ends(client: TestClient, ledger: Ledger) -> None:
+    assert client.get("/api/v1/work").json()["paused"] is None
+    assert client.post("/api/v1/work/pause", json={"reason": "New weights."}).json()["reason"] == "New weights."
+    assert client.get("/api/v1/work").json()["paused"]["reason"] == "New weights."
+    assert client.post("/api/v1/work/resume").status_code == 204
+    assert ledger.paused() is None
+    assert [each.detail for each in ledger.audit.entries()] == ["pause", "resume"]
+
+
+def test_a_study_that_was_read_is_read_again_by_another_model_when_asked(client: TestClient, ledger: Ledger) -> None:
+    job = ledger.queue(ledger.arriving("1.2.3", "CT CHEST, 24 images", "24 images.").job_id, "d" * 64, "Complete.")
+    ledger.take(job.job_id, "worker-1")
+    ledger.finish(job.job_id, "worker-1", JobState.DONE, "Stored.", Outcome(weights_hash="a" * 64))
+    ledger.remember(MODEL_IN_USE, "a" * 64)
+    assert client.get("/api/v1/work/studies").json()[0]["steps"] == ["replay"]
+    assert client.post("/api/v1/work/studies/1.2.3/replay").status_code == 409
+    ledger.remember(MODEL_IN_USE, "b" * 64)
+    assert client.post("/api/v1/work/studies/1.2.3/replay").json()["revision"] == 1
