@@ -123,6 +123,125 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/work/studies/{study_uid}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have a study that was read read again, by the model in use now */
+        post: operations["replay_api_v1_work_studies__study_uid__replay_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/work/studies/{study_uid}/priority": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Read a study that waits or arrives sooner or later */
+        post: operations["prioritise_api_v1_work_studies__study_uid__priority_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/work/pause": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take up no study from now on; what runs is finished, receiving goes on */
+        post: operations["pause_api_v1_work_pause_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/work/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take up studies again */
+        post: operations["resume_api_v1_work_resume_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The rules of the file, the first that fits decides; 422 where the file cannot be read */
+        get: operations["get_rules_api_v1_rules_get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What becomes of a series like this */
+        post: operations["test_facts_api_v1_rules_test_post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rules/studies/{study_uid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What becomes of a study that the archive has */
+        get: operations["test_study_api_v1_rules_studies__study_uid__get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/quarantine": {
         parameters: {
             query?: never;
@@ -234,7 +353,7 @@ export interface paths {
         };
         /**
          * What changes on a study: `study` with a StudyState, at once and at every change; `question` with a Question
-         * @description A question's event has the moment of its change as id: who connects again is told what they have missed.
+         * @description A question's event has the moment of its change as id: who connects again is told what they have missed. The line ends with the session.
          */
         get: operations["follow_api_v1_studies__study_uid__events_get"];
         put?: never;
@@ -697,6 +816,44 @@ export interface components {
             number: number;
         };
         /**
+         * FactsIn
+         * @description A series that might come.
+         */
+        FactsIn: {
+            /**
+             * Source
+             * @description AE title of who sends it; empty for one that is not known.
+             * @default
+             */
+            source?: string;
+            /**
+             * Modality
+             * @default
+             */
+            modality?: string;
+            /**
+             * Station
+             * @default
+             */
+            station?: string;
+            /**
+             * Body Part
+             * @default
+             */
+            body_part?: string;
+            /**
+             * Description
+             * @description Of the study or the series.
+             * @default
+             */
+            description?: string;
+            /**
+             * Arrived
+             * @description When its first instance comes; left out it is now.
+             */
+            arrived?: string | null;
+        };
+        /**
          * Health
          * @description The condition of everything that the API can see.
          */
@@ -895,6 +1052,43 @@ export interface components {
             why: string;
         };
         /**
+         * PassedOver
+         * @description A rule before the one that decides, and why it does not fit.
+         */
+        PassedOver: {
+            /** Rule */
+            rule: string;
+            /** Why */
+            why: string;
+        };
+        /**
+         * PauseIn
+         * @description Why no study is to be taken up.
+         */
+        PauseIn: {
+            /**
+             * Reason
+             * @description Nothing of a patient.
+             * @default
+             */
+            reason?: string;
+        };
+        /**
+         * Paused
+         * @description That no study is taken up for now.
+         */
+        Paused: {
+            /**
+             * Since
+             * Format: date-time
+             */
+            since: string;
+            /** By */
+            by: string;
+            /** Reason */
+            reason: string;
+        };
+        /**
          * Person
          * @description A radiologist.
          */
@@ -1022,6 +1216,19 @@ export interface components {
             description: string;
             /** @description Where its report stands; none where this installation knows nothing of it. */
             state: components["schemas"]["StudyState"] | null;
+        };
+        /**
+         * Priority
+         * @description Which study is read first; of the same priority, the one that came first.
+         * @enum {string}
+         */
+        Priority: "urgent" | "routine" | "low";
+        /**
+         * PriorityIn
+         * @description How soon a study is to be read.
+         */
+        PriorityIn: {
+            priority: components["schemas"]["Priority"];
         };
         /**
          * Problem
@@ -1285,6 +1492,57 @@ export interface components {
          */
         Right: "see studies" | "judge reports and ask questions" | "see the work" | "steer the work and see the audit trail";
         /**
+         * RuleOut
+         * @description One rule: what it asks, and what it decides.
+         */
+        RuleOut: {
+            /** Name */
+            name: string;
+            /**
+             * Asks
+             * @description By what it asks: of each, one must fit. `hours` are of the rules' time zone.
+             */
+            asks: {
+                [key: string]: string[];
+            };
+            /** Read */
+            read: boolean;
+            priority: components["schemas"]["Priority"];
+            /** Why */
+            why: string;
+        };
+        /**
+         * RulesOut
+         * @description The rules, in their order; the first that fits decides.
+         */
+        RulesOut: {
+            /**
+             * Timezone
+             * @description Of their hours; empty is the machine's own.
+             */
+            timezone: string;
+            /** Rules */
+            rules: components["schemas"]["RuleOut"][];
+        };
+        /**
+         * RulingOut
+         * @description What becomes of a study or series.
+         */
+        RulingOut: {
+            /**
+             * Rule
+             * @description The rule that decides; empty where none does.
+             */
+            rule: string;
+            /** Read */
+            read: boolean;
+            priority: components["schemas"]["Priority"];
+            /** Why */
+            why: string;
+            /** Passed Over */
+            passed_over: components["schemas"]["PassedOver"][];
+        };
+        /**
          * Sender
          * @description Who sends a study now.
          */
@@ -1316,6 +1574,11 @@ export interface components {
              * @description As DICOM writes names: `Family^Given`; verdicts are given in it.
              */
             name: string;
+            /**
+             * Organization
+             * @description The hospital or practice of the accounts; empty where the settings name none.
+             */
+            organization: string;
             /** Rights */
             rights: components["schemas"]["Right"][];
         };
@@ -1510,6 +1773,12 @@ export interface components {
             parts: {
                 [key: string]: number;
             };
+            priority: components["schemas"]["Priority"];
+            /**
+             * Sources
+             * @description AE titles that sent it, as far as they are known.
+             */
+            sources: string[];
             /** @description How far the reading is; none where no worker is at it. */
             progress: components["schemas"]["Progress"] | null;
             /**
@@ -1550,6 +1819,8 @@ export interface components {
             part_seconds: {
                 [key: string]: number;
             };
+            /** @description None where studies are taken up. */
+            paused: components["schemas"]["Paused"] | null;
             /** Senders */
             senders: components["schemas"]["Sender"][];
         };
@@ -1573,7 +1844,7 @@ export interface components {
          * @description What can be asked for a study in its state.
          * @enum {string}
          */
-        connector__schemas__work__Step: "retry";
+        connector__schemas__work__Step: "retry" | "prioritise" | "replay";
     };
     responses: never;
     parameters: never;
@@ -1795,6 +2066,235 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["JobSummary"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    replay_api_v1_work_studies__study_uid__replay_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Study Instance UID (PS3.5 9.1). */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobSummary"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    prioritise_api_v1_work_studies__study_uid__priority_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Study Instance UID (PS3.5 9.1). */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PriorityIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["JobSummary"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pause_api_v1_work_pause_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PauseIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Paused"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resume_api_v1_work_resume_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_rules_api_v1_rules_get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulesOut"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    test_facts_api_v1_rules_test_post: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FactsIn"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulingOut"];
+                };
+            };
+            /** @description Default Response */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": unknown;
+                    "application/json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    test_study_api_v1_rules_studies__study_uid__get: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Study Instance UID (PS3.5 9.1). */
+                study_uid: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RulingOut"];
                 };
             };
             /** @description Default Response */
