@@ -231,6 +231,7 @@ def test_the_logs_carry_uids_and_never_the_patient(
 def test_it_knows_which_studies_are_being_sent(listener: Listener, settings: ListenerSettings) -> None:
     slices = ct_series(generate_uid(), 2)
     association = associate(settings, (CT_IMAGE, slices[0].file_meta.TransferSyntaxUID), calling="CT1")
+    listener.sending()  # who came before
     assert listener.sending() == {}
     association.send_c_store(slices[0])
     (((_, calling), studies),) = listener.sending().items()
