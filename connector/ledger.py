@@ -223,8 +223,10 @@ class Ledger:
 
         A worker that did not renew its lease is taken for dead; its job is queued again, or failed after
         ``maximum_attempts``. A queued job's message is repeated at growing intervals, so that a long queue is not flooded;
-        in a pause it is not, as nobody would take it.
+        in a pause it is not, as nobody would take it. Where the clock was set back, what was to happen soon would happen
+        that much later; it happens now.
         """
+        self._bring_forward(now)
         paused = self.paused() is not None
         send = [] if paused else self._call_again(now)
         lease = timedelta(seconds=self._settings.lease_seconds)
@@ -601,6 +603,15 @@ class Ledger:
         return _pause(rows[0]) if rows else None
 
     # How it is done -------------------------------------------------------------------------------------------------
+
+    def _bring_forward(self, now: datetime) -> None:
+        """Correct moments that no clock which was never set back can have written, allowing for clocks that are a lease apart."""
+        jobs, lease = tables.jobs.c, timedelta(seconds=self._settings.lease_seconds)
+        waits_too_long = (jobs.state == JobState.QUEUED, jobs.updated > now + lease)
+        held_too_long = (jobs.state == JobState.RUNNING, jobs.due > now + 2 * lease)
+        with self._database.transaction() as connection:
+            connection.execute(sa.update(tables.jobs).where(*waits_too_long).values(updated=now, due=now, not_before=None))
+            connection.execute(sa.update(tables.jobs).where(*held_too_long).values(due=now + lease))
 
     def _call_again(self, now: datetime) -> list[int]:
         """Return the queued jobs whose message is overdue, the most urgent first, and say when it is overdue again."""

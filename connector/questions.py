@@ -100,11 +100,16 @@ class Questions:
         """Return the questions whose message must be sent (again): lost messages, dead workers.
 
         A worker that did not renew its lease is taken for dead; its question is queued again, or failed after
-        ``maximum_attempts``. A message is repeated at growing intervals.
+        ``maximum_attempts``. A message is repeated at growing intervals. Where the clock was set back, moments that lie too far
+        ahead are corrected first, as :meth:`connector.ledger.Ledger.sweep` does.
         """
+        waits_too_long = (questions.c.state == QuestionState.QUEUED, questions.c.updated > now + self._lease)
+        held_too_long = (questions.c.state == QuestionState.RUNNING, questions.c.due > now + 2 * self._lease)
         overdue = sa.select(questions).where(questions.c.state.in_([QuestionState.QUEUED, QuestionState.RUNNING]), questions.c.due <= now)
         send: list[int] = []
         with self._database.transaction() as connection:
+            connection.execute(sa.update(questions).where(*waits_too_long).values(updated=now, due=now))
+            connection.execute(sa.update(questions).where(*held_too_long).values(due=now + self._lease))
             for row in connection.execute(overdue.order_by(questions.c.question_id).with_for_update()).all():
                 values: dict[str, Any] = {"due": now + max(self._lease, now - row.updated)}
                 if row.state == QuestionState.RUNNING:

@@ -14,6 +14,7 @@ from threading import Event
 
 import structlog
 
+from connector.clock import Clock
 from connector.completeness import Acquisition, Arrival, judge
 from connector.heartbeat import Heartbeat
 from connector.ledger import Ledger
@@ -41,9 +42,10 @@ _log = structlog.get_logger()
 
 @dataclass
 class _Visit:
-    """A study that is arriving: its job, when it last grew, and the archive's counts, before and now."""
+    """A study that is arriving: its job, since when, when it last grew, and the archive's counts, before and now."""
 
     job: Job
+    first_seen: datetime
     last_change: datetime
     counts: tuple[int, int] = (0, 0)
 
@@ -60,7 +62,7 @@ class Watcher:
         self._changes = ChangeLog(settings.pacs)
         self._pacs = Pacs.connect(settings.pacs)
         started = datetime.now(UTC)
-        self._visits = {job.study_uid: _Visit(job, started) for job in ledger.jobs(JobState.ARRIVING, limit=_MANY)}
+        self._visits = {job.study_uid: _Visit(job, job.created, started) for job in ledger.jobs(JobState.ARRIVING, limit=_MANY)}
         self._swept = started
         self._retention = Retention(settings, ledger)
         self._retained = started - _RETENTION_EVERY
@@ -95,6 +97,14 @@ class Watcher:
                 _log.warning("no longer followed", study_uid=study_uid, reason=str(error))
                 del self._visits[study_uid]
 
+    def clock_set(self, step: timedelta) -> None:
+        """Say that the clock was set by so much: no study was quiet for longer, or shorter, by that."""
+        self._swept += step
+        self._retained += step
+        for visit in self._visits.values():
+            visit.first_seen += step
+            visit.last_change += step
+
     def _read_changes(self, now: datetime) -> None:
         known = self._ledger.recall(_CURSOR)
         if not known:
@@ -107,7 +117,8 @@ class Watcher:
                 if study_uid in self._visits:
                     self._visits[study_uid].last_change = now
                 else:
-                    self._visits[study_uid] = _Visit(self._ledger.arriving(study_uid, "", _ARRIVING), now)
+                    job = self._ledger.arriving(study_uid, "", _ARRIVING)
+                    self._visits[study_uid] = _Visit(job, job.created, now)
                     _log.info("arriving", study_uid=study_uid)
             if str(news.cursor) != known:
                 known = str(news.cursor)
@@ -122,7 +133,7 @@ class Watcher:
         visit.counts = (visit.counts[1], count)
         senders = frozenset(self._ledger.open_associations(study_uid, since=now - _SIGN_OF_LIFE))
         acquisition = self._acquisition(study_uid, count)
-        arrival = Arrival(visit.job.created, visit.last_change, senders, visit.counts, acquisition)
+        arrival = Arrival(visit.first_seen, visit.last_change, senders, visit.counts, acquisition)
         answer = judge(arrival, now, self._settings.watcher)
         if not answer.complete:
             self._describe(visit, f"{count} instance{'s'[: count != 1]}", answer.reason)
@@ -197,8 +208,12 @@ def run(settings: Settings) -> None:
     heartbeat = Heartbeat(settings.data_folder, "watcher")
     _log.info("watching", archive=settings.pacs.orthanc_url)
     pause = settings.watcher.poll_seconds
+    clock = Clock()
     while not stop.wait(pause):
         heartbeat.beat()
+        if step := clock.step():
+            _log.warning("clock set", seconds=round(step.total_seconds(), 1))
+            watcher.clock_set(step)
         try:
             watcher.look(datetime.now(UTC))
             pause = settings.watcher.poll_seconds

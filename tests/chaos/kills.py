@@ -31,7 +31,7 @@ def kills(count: int) -> Disturbance:
             must_work = victim == "worker" or while_storing
             if number % 2 or (must_work and read == len(run.load.studies)):
                 run.load.send()
-            is_at_it = must_work and _until_at_work(run, while_storing)
+            is_at_it = must_work and until_at_work(run, while_storing)
             run.stack.keep(run.chance.uniform(0, _STORING_SECONDS if while_storing else _LONGEST_GAP_SECONDS))
             run.stack.kill(victim)
             storing += while_storing and is_at_it
@@ -49,7 +49,7 @@ def power_cut(run: Run) -> dict[str, Any]:
     """Kill everything at once while results are being stored."""
     for _ in range(3):
         run.load.send()
-    _until_at_work(run, storing=True)
+    until_at_work(run, storing=True)
     run.stack.keep(run.chance.uniform(0, _STORING_SECONDS))
     run.stack.kill(*TARGETS)
     run.record.say("all is dark")
@@ -62,7 +62,7 @@ def _victims(count: int, chance: random.Random) -> list[str]:
     return [name for hand in hands for name in hand][:count]
 
 
-def _until_at_work(run: Run, storing: bool) -> bool:
+def until_at_work(run: Run, storing: bool = False) -> bool:
     """Return when the worker that runs now reads a study, or stores its results; False where that does not come about."""
     since = time.monotonic()
     while time.monotonic() - since < _PATIENCE_SECONDS:

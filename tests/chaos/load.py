@@ -55,6 +55,11 @@ class Load:
         """The studies whose every instance was answered with success."""
         return [study for study in self.studies if _uids(study.images) <= self._modalities.acknowledged]
 
+    @property
+    def answers(self) -> dict[str, int]:
+        """How often each status was given to senders so far."""
+        return {f"0x{status:04X}": count for status, count in sorted(self._modalities.answers.items())}
+
     def send(self) -> Sent:
         """Begin to send one more study: a CT or two radiographs in turn, of two of each one with a late image."""
         number = len(self.studies)

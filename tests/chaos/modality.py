@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import zip_longest
@@ -28,6 +29,8 @@ class Modalities:
         self._deliveries: list[Future[None]] = []
         self.acknowledged: set[str] = set()
         """SOP Instance UIDs that the listener answered with success."""
+        self.answers: Counter[int] = Counter()
+        """How often each status was answered."""
 
     def __enter__(self) -> Self:
         return self
@@ -57,6 +60,7 @@ class Modalities:
                 statuses = send_all(self._listener, waiting)
             except RuntimeError:  # the association ended between two instances; what was answered before is sent once more
                 statuses = []
+            self.answers.update(statuses)
             answered = list(zip_longest(waiting, statuses))
             self.acknowledged.update(str(each.SOPInstanceUID) for each, status in answered if status == 0)
             waiting = [each for each, status in answered if status != 0]

@@ -154,6 +154,20 @@ def test_a_study_waits_for_an_archive_that_is_away_as_long_as_it_takes(ledger: L
         assert job_id in ledger.sweep(datetime.now(UTC) + timedelta(seconds=pause))
 
 
+def test_a_clock_that_is_set_back_holds_up_neither_messages_nor_retries_nor_what_a_dead_worker_held(ledger: Ledger, study: str) -> None:
+    lost, postponed, held = (queued(ledger, f"{study}.{number}") for number in range(3))
+    for job_id in (postponed, held):
+        ledger.take(job_id, "worker-1")
+    ledger.postpone(postponed, "worker-1", "The archive does not answer.")
+    now = datetime.now(UTC) - timedelta(hours=1)
+    sent = ledger.sweep(now)
+    assert {lost, postponed} <= set(sent)
+    assert held not in sent
+    assert not {lost, postponed} & set(ledger.sweep(now + timedelta(seconds=50)))
+    assert held in ledger.sweep(now + timedelta(seconds=61))
+    assert ledger.next_job() is not None
+
+
 def test_a_job_is_done_together_with_what_the_worker_leaves_behind_or_not_at_all(ledger: Ledger, study: str) -> None:
     job_id = queued(ledger, study)
     ledger.take(job_id, "worker-1")

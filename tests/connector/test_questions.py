@@ -71,6 +71,14 @@ def test_a_lost_message_is_sent_again_and_a_dead_workers_question_goes_to_anothe
     assert (failed.state, failed.reason) == (QuestionState.FAILED, "Its worker gave no sign; ask again.")
 
 
+def test_a_clock_that_is_set_back_holds_up_no_question(ledger: Ledger, study: str) -> None:
+    lost, held = (ledger.questions.ask(study, PROMPT, READER).question_id for _ in range(2))
+    ledger.questions.take(held, "worker-1")
+    now = datetime.now(UTC) - timedelta(hours=1)
+    assert ledger.questions.sweep(now) == [lost]
+    assert held in ledger.questions.sweep(now + timedelta(seconds=61))
+
+
 def test_who_looks_now_and_then_sees_what_has_changed(ledger: Ledger, study: str) -> None:
     first, second = (ledger.questions.ask(study, PROMPT, READER).question_id for _ in range(2))
     before = ledger.questions.last_changes(study)

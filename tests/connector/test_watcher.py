@@ -94,6 +94,22 @@ def test_a_study_that_keeps_growing_is_not_read_in_between(site: Site) -> None:
     assert site.job(slices[0]).inputs_digest == digest(each.SOPInstanceUID for each in slices)
 
 
+@pytest.mark.parametrize("hours", [1, -1], ids=["forward", "back"])
+def test_a_clock_that_is_set_makes_no_study_quiet_and_keeps_none_waiting(site: Site, hours: int) -> None:
+    step = timedelta(hours=hours)
+    slices = ct_series(generate_uid(), 3)
+    site.send(slices[:2])
+    site.wait(0.5)
+    site.now += step
+    site.watcher.clock_set(step)
+    site.watcher.look(site.now)
+    assert site.job(slices[0]).state is JobState.ARRIVING
+    site.send(slices[2:])
+    site.wait()
+    assert site.job(slices[0]).inputs_digest == digest(each.SOPInstanceUID for each in slices)
+    assert "may be incomplete" not in site.job(slices[0]).reason
+
+
 def test_an_open_association_keeps_a_quiet_study_waiting(site: Site) -> None:
     image = radiograph(generate_uid())
     site.send([image])
