@@ -32,6 +32,8 @@ class Work(Collector):
             jobs.add_metric([state], load.jobs.get(state, 0))
         yield jobs
         yield GaugeMetricFamily("sightline_oldest_queued_seconds", "How long the oldest queued job has waited.", load.oldest_queued_seconds)
+        is_paused = "1 where no study is taken up for now, because somebody said so."
+        yield GaugeMetricFamily("sightline_paused", is_paused, float(self._ledger.paused() is not None))
         attempts = "Attempts of all jobs beyond the first: a worker died, or the archive was away."
         yield CounterMetricFamily("sightline_repeated_attempts", attempts, load.repeated_attempts)
         what = "Median seconds of each part of the newest finished readings; the queue is one."

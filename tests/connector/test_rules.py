@@ -141,6 +141,12 @@ def test_all_faults_are_told_at_once(write: Callable[[str], Path]) -> None:
         read(write("rules:\n  - modality: CT\n    read: yes\n  - name: b\n    hours: never\n"))
 
 
+def test_the_example_can_be_used() -> None:
+    example = read(Path(__file__).parents[2] / "deploy" / "rules.yaml")
+    assert example.judge(facts("ER_3")).priority is Priority.URGENT
+    assert not example.judge(facts(description="QA test of March")).read
+
+
 def test_without_a_file_everything_is_read_as_routine() -> None:
     ruling = load(Settings()).judge(facts())
     assert (ruling.rule, ruling.read, ruling.priority, ruling.why) == ("", True, Priority.ROUTINE, "")

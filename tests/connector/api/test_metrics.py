@@ -34,6 +34,7 @@ def test_work_and_disk_are_counted_and_no_study_is_named(client: TestClient, led
     assert values["sightline_reading_seconds", "model"] == 4.0
     assert values["sightline_spooled_instances", "waiting"] == 1
     assert values["sightline_oldest_queued_seconds",] >= 0
+    assert values["sightline_paused",] == 0
     assert values["sightline_free_bytes",] > 0
     dashboard = json.loads((Path(__file__).parents[3] / "deploy" / "grafana.json").read_text())
     drawn = {name for panel in dashboard["panels"] for target in panel["targets"] for name in re.findall(r"sightline_\w+", target["expr"])}
