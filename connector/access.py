@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,11 +43,21 @@ _READING = frozenset({"GET", "HEAD"})
 
 @dataclass(frozen=True)
 class User:
-    """Somebody that the issuer vouches for; ``name`` is as DICOM writes names: ``Family^Given``."""
+    """Somebody that the issuer vouches for.
+
+    Attributes:
+        login: name of the account.
+        name: as DICOM writes names: ``Family^Given``.
+        roles: what the issuer says that they are.
+        organization: the hospital or practice that the account is of; empty where that is not known.
+        until: when it must be asked again who they are, in seconds since 1970.
+    """
 
     login: str
     name: str
     roles: frozenset[Role]
+    organization: str = ""
+    until: float = math.inf
 
     def may(self, right: Right) -> bool:
         """Return whether one of the roles has this right."""

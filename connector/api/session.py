@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -50,6 +51,10 @@ class Issuer:
             client_kwargs={"scope": "openid profile", "code_challenge_method": "S256"},
         )
 
+    def user(self, claims: Mapping[str, Any], until: float) -> User:
+        """Return who verified claims speak of."""
+        return replace(user_of(claims, self._settings.roles_claim), organization=self._settings.organization, until=until)
+
     async def vouches(self, token: str) -> User | None:
         """Return whom an access token was given to; None where it is not for us, too old, or not the issuer's."""
         for is_fresh in (False, True):  # the issuer may have new keys
@@ -64,7 +69,7 @@ class Issuer:
                 registry.validate(claims)
             except (JoseError, ValueError):
                 continue
-            return user_of(claims, self._settings.roles_claim)
+            return self.user(claims, until=float(claims["exp"]))
         return None
 
 
@@ -125,9 +130,9 @@ def signed_in(request: Request) -> User | None:
 
 
 def in_name_of(request: Request, person: Person) -> Person:
-    """Return in whose name something is asked: who is signed in, whatever the request says, at the place of work that it says."""
+    """Return in whose name something is asked: who is signed in, whatever the request says; it says where they work if we do not know."""
     user = signed_in(request)
-    return Person(name=user.name, organization=person.organization, login=user.login) if user else person
+    return Person(name=user.name, organization=user.organization or person.organization, login=user.login) if user else person
 
 
 def routes(settings: AccessSettings, issuer: Issuer | None, audit: Audit) -> APIRouter:
@@ -137,11 +142,12 @@ def routes(settings: AccessSettings, issuer: Issuer | None, audit: Audit) -> API
     @router.get("", summary="Who is signed in, and what they may do")
     async def get_session(request: Request) -> Session:
         if issuer is None:
-            return Session(is_asked=False, login="", name="", rights=sorted(Right))
+            return Session(is_asked=False, login="", name="", organization="", rights=sorted(Right))
         user = _kept(request.session)
         if user is None:
             raise HTTPException(401, "Sign in first: open the viewer again.")
-        return Session(is_asked=True, login=user.login, name=user.name, rights=[right for right in sorted(Right) if user.may(right)])
+        rights = [right for right in sorted(Right) if user.may(right)]
+        return Session(is_asked=True, login=user.login, name=user.name, organization=user.organization, rights=rights)
 
     if issuer is None:
         return router
@@ -164,11 +170,10 @@ def routes(settings: AccessSettings, issuer: Issuer | None, audit: Audit) -> API
             raise HTTPException(401, "The issuer did not let you in, or this address was opened twice; open the viewer again.") from error
         except httpx2.HTTPError as error:
             raise HTTPException(503, "The issuer of identities does not answer; see that it runs, then try again.") from error
-        user = user_of(token["userinfo"], settings.roles_claim)
+        user = issuer.user(token["userinfo"], until=time.time() + settings.session_hours * 3600)
         back = request.session.get("back", "/")
         request.session.clear()  # nothing that was there before the user was known lives on
-        until = time.time() + settings.session_hours * 3600
-        request.session[_SIGNED_IN] = {"login": user.login, "name": user.name, "roles": sorted(user.roles), "until": until}
+        request.session[_SIGNED_IN] = asdict(user) | {"roles": sorted(user.roles)}
         address = request.client.host if request.client else ""
         await run_in_threadpool(audit.note, Event.SIGNED_IN, who=user.login, address=address, detail=" ".join(sorted(user.roles)))
         _log.info("signed in", login=user.login, roles=sorted(user.roles))
@@ -183,7 +188,7 @@ def routes(settings: AccessSettings, issuer: Issuer | None, audit: Audit) -> API
 
 def _kept(session: Mapping[str, Any]) -> User | None:
     kept = session.get(_SIGNED_IN)
-    return User(kept["login"], kept["name"], frozenset(map(Role, kept["roles"]))) if kept and kept["until"] > time.time() else None
+    return User(**kept | {"roles": frozenset(map(Role, kept["roles"]))}) if kept and kept["until"] > time.time() else None
 
 
 def _refused(scope: Scope, status: int, detail: str) -> Response:

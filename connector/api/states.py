@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import math
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from pydicom import Dataset
 
 from connector.api.questions import tell
+from connector.api.session import signed_in
 from connector.ledger import Ledger
 from connector.pacs import Pacs
 from connector.recent import RecentStudies
@@ -49,15 +52,20 @@ def routes(ledger: Ledger, pacs: Pacs, studies: RecentStudies) -> APIRouter:
     @router.get(
         "/{study_uid}/events",
         summary="What changes on a study: `study` with a StudyState, at once and at every change; `question` with a Question",
-        description="A question's event has the moment of its change as id: who connects again is told what they have missed.",
+        description="A question's event has the moment of its change as id: who connects again is told what they have missed. "
+        "The line ends with the session.",
         response_class=EventSourceResponse,
     )
-    async def follow(study_uid: StudyUid, last_event_id: Annotated[dt.datetime | None, Header()] = None) -> AsyncIterator[ServerSentEvent]:
+    async def follow(
+        study_uid: StudyUid, request: Request, last_event_id: Annotated[dt.datetime | None, Header()] = None
+    ) -> AsyncIterator[ServerSentEvent]:
         told: StudyState | None = None
+        user = signed_in(request)
+        until = user.until if user else math.inf
         try:
             changes = await run_in_threadpool(ledger.questions.last_changes, study_uid)
             seen = {number: time for number, time in changes.items() if last_event_id is None or time <= last_event_id}
-            while True:
+            while time.time() < until:
                 state = await run_in_threadpool(state_of, study_uid)
                 if state != told:
                     told = state

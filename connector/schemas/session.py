@@ -13,4 +13,5 @@ class Session(BaseModel):
     is_asked: bool = Field(description="Whether people have to sign in here at all.")
     login: str
     name: str = Field(description="As DICOM writes names: `Family^Given`; verdicts are given in it.")
+    organization: str = Field(description="The hospital or practice of the accounts; empty where the settings name none.")
     rights: list[Right]

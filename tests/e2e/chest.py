@@ -28,10 +28,11 @@ def ct_study(slices: int = 24, size: int = 96) -> list[FileDataset]:
     images = ct_series(slices, size, size, (5.0, 3.0, 3.0))
     row, column = np.mgrid[:size, :size] / size - 0.5
     lungs = sum(_disc(row / 1.5, column - side, 0.16) for side in (-0.2, 0.2)) > 0
+    nodule = ct_nodule(slices, size)
     for index, image in enumerate(images):
         density = np.where(_disc(row, column / 1.3, 0.34), 40, -1000)
         density[lungs] = -850
-        density[ct_nodule(slices, size)[index]] = 50
+        density[nodule[index]] = 50
         _fill(image, density + 1024, "2.25.51")
         image.SeriesDescription = "Chest 5.0"
         image.WindowCenter, image.WindowWidth = -300, 1500

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 def test_sixty_findings_and_forty_segments_stay_usable(seat: Seat, file_study: Callable[..., Study]) -> None:
     study = file_study(chest.ct_study(120, 128), lambda study: chest.crowded_report(study, 60, masks=40))
-    findings = chest.crowded_report(study, 60).findings
+    findings = chest.crowded_report(study, 60, masks=40).findings
     seat.open(study.study_uid)
     seat.page.wait_for_function("window.seen.boxes().length === 60 && window.seen.segments().flat().length === 40")
     seat.sentence(findings[0].sentence).wait_for()

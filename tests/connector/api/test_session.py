@@ -32,8 +32,8 @@ def issuer(serving: Issuer) -> Issuer:
 
 
 @contextmanager
-def windows(settings: Settings, issuer: Issuer) -> Iterator[TestClient]:
-    access = AccessSettings(issuer=issuer.url)
+def windows(settings: Settings, issuer: Issuer, organization: str = "") -> Iterator[TestClient]:
+    access = AccessSettings(issuer=issuer.url, organization=organization)
     with TestClient(create_app(settings.model_copy(update={"access": access})), base_url="http://127.0.0.1") as client:
         yield client
 
@@ -77,6 +77,7 @@ def test_who_opens_a_page_is_sent_to_the_issuer_and_back_to_that_page(window: Te
         "is_asked": True,
         "login": "marie",
         "name": "Curie^Marie",
+        "organization": "",
         "rights": ["judge reports and ask questions", "see studies"],
     }
 
@@ -98,6 +99,16 @@ def test_a_verdict_is_given_in_the_name_of_who_is_signed_in(window: TestClient, 
         "organization": "Institut du Radium",
         "login": "marie",
     }
+
+
+def test_where_the_settings_name_the_hospital_it_is_told_and_counts(settings: Settings, issuer: Issuer, ct_in_archive: str) -> None:
+    with windows(settings, issuer, organization="Hôpital") as window:
+        sign_in(window)
+        assert window.get("/api/v1/session").json()["organization"] == "Hôpital"
+        document_uid = window.get(STUDY.format(ct_in_archive)).json()["report"]["document_uid"]
+        asked = {"document_uid": document_uid, "person": PERSON, "reason": "wording"}
+        answer = window.post(f"/api/v1/studies/{ct_in_archive}/rejection", json=asked)
+        assert answer.json()["taken_back"]["person"]["organization"] == "Hôpital"
 
 
 def test_who_signs_in_looks_judges_or_is_turned_away_is_in_the_audit_trail(

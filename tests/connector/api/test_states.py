@@ -22,8 +22,9 @@ from radiology.judgement import Observer
 from radiology.question import Answer, Point, Prompt, QuestionKind
 from radiology.report import ModelIdentity, Standing
 from radiology.report import Outcome as Finished
-from radiology.settings import Settings
+from radiology.settings import AccessSettings, Settings
 from tests.connector.samples import ct_series, radiograph
+from tests.issuer import account, issuing
 
 PROMPT = Prompt(QuestionKind.WHAT, "1.2.1", 4, points=(Point(3, 4),))
 READER = Observer("Curie^Marie", "Institut du Radium")
@@ -124,6 +125,19 @@ def test_who_follows_a_study_sees_the_work_go_on(settings: Settings, ledger: Led
         while (told := next(follow)[1])["document_uid"] is None:
             pass
         assert (told["state"], told["outcome"]) == ("done", "nothing found")
+
+
+def test_the_line_ends_with_the_session(settings: Settings) -> None:
+    with issuing() as issuer:
+        issuer.claims = account("machine", "service")
+        access = AccessSettings(issuer=issuer.url)
+        bearer = {"Authorization": f"Bearer {issuer.token(lives_seconds=3)}"}
+        with (
+            served(settings.model_copy(update={"access": access})) as address,
+            events(address, "1.2.3", **bearer) as follow,
+        ):
+            assert [told["study_uid"] for _, told, _ in follow] == ["1.2.3"]  # it comes to an end
+            assert httpx.get(f"{address}/studies/1.2.3/events", headers=bearer).status_code == 401
 
 
 def test_who_asks_is_told_the_answer_and_after_a_break_what_was_missed(settings: Settings, ledger: Ledger, ct_in_archive: str) -> None:
