@@ -188,9 +188,9 @@ class Ledger:
         values = {"inputs_digest": inputs_digest, "due": self._lease_end(), "priority": rank}
         return self._step(job_id, JobState.ARRIVING, JobState.QUEUED, reason, **values)
 
-    def refuse(self, job_id: int, reason: str) -> Job:
-        """ARRIVING -> REFUSED."""
-        return self._step(job_id, JobState.ARRIVING, JobState.REFUSED, reason)
+    def refuse(self, job_id: int, reason: str, inputs_digest: str = "") -> Job:
+        """ARRIVING -> REFUSED; ``inputs_digest`` where the model could read it, so that :meth:`retry` knows its images."""
+        return self._step(job_id, JobState.ARRIVING, JobState.REFUSED, reason, inputs_digest=inputs_digest)
 
     def withdraw(self, job_id: int) -> None:
         """Remove an ARRIVING job: its images were read before by the same model, so there is no work."""

@@ -172,15 +172,15 @@ class Watcher:
         sources = self._sources(job.study_uid) if rules.ask_for_source else frozenset[str]()
         ruling = rules.judge_study(chosen.study, sources, job.created)
         if not ruling.read:
-            self._refuse(job, ruling.why)
+            self._refuse(job, ruling.why, inputs_digest)
             return
         reason = " ".join(filter(None, (complete, chosen.reason, ruling.why)))
         self._ledger.queue(job.job_id, inputs_digest, reason, ruling.priority)
         _log.info("queued", study_uid=job.study_uid, job_id=job.job_id, priority=str(ruling.priority), reason=reason)
         self._send(job.job_id)
 
-    def _refuse(self, job: Job, reason: str) -> None:
-        self._ledger.refuse(job.job_id, reason)
+    def _refuse(self, job: Job, reason: str, inputs_digest: str = "") -> None:
+        self._ledger.refuse(job.job_id, reason, inputs_digest)
         _log.info("refused", study_uid=job.study_uid, job_id=job.job_id, reason=reason)
 
     def _sources(self, study_uid: str) -> frozenset[str]:

@@ -59,3 +59,14 @@ def test_what_failed_and_what_was_refused_is_counted(settings: Settings, ledger:
     assert "sightline retry" in said["studies"]
     assert "1 instances" in said["spool"]
     assert "No worker" in said["model"]
+
+
+def test_rules_that_went_bad_and_a_pause_are_told(settings: Settings, ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "rules.yaml").write_text("rules:\n- nome: night\n")
+    watcher = settings.watcher.model_copy(update={"rules": tmp_path / "rules.yaml"})
+    ledger.pause("admin", "The model is exchanged")
+    found = Doctor(settings.model_copy(update={"watcher": watcher}), ledger, Queue(settings)).examine()
+    assert not found["rules"].ok
+    assert "rules.yaml, line 2: rule 1, " in found["rules"].why
+    assert "read last" in found["rules"].why
+    assert (found["pause"].ok, "by admin: The model is exchanged." in found["pause"].why) == (True, True)

@@ -301,7 +301,12 @@ def test_rules_say_what_is_read_and_how_soon_by_who_sent_it(orthanc: Orthanc, tm
     site.finish(first)
     site.send([urgent])
     site.wait(2)
-    assert site.job(urgent).state is JobState.DONE  # a resend is no event, whatever the rules say now
+    assert site.job(urgent).state is JobState.DONE
+    site.ledger.retry(unwanted.StudyInstanceUID)  # a person's word counts more than a rule, also when it is sent again
+    site.finish(site.job(unwanted))
+    site.send([unwanted])
+    site.wait(2)
+    assert site.job(unwanted).state is JobState.DONE
     site.ledger.close()
 
 
