@@ -14,6 +14,7 @@
     sightline pause | resume                    have no study taken up, and go on
     sightline sweep [--dry-run]                 forget what is older than the settings keep it, as the watcher does every hour
     sightline rules test FILE                   which rule would decide about a DICOM file or folder, and why
+    sightline backup | restore FOLDER           copy ledger, spool and archive, or bring them back to an empty place
     sightline openapi                           the description of the HTTP API
 
 Errors are one sentence on standard error and a non-zero exit status. Each command imports what it needs when it is called:
@@ -300,6 +301,28 @@ def audit() -> None:
         typer.echo(entry.message())
     count, newest = trail.verify()
     typer.echo(f"{count} entries, unchanged; keep this hash elsewhere: {newest}", err=True)
+
+
+_Archive = Annotated[
+    Path | None, typer.Option(metavar="FOLDER", help="Orthanc's folder; leave it out where the archive has a backup of its own.")
+]
+
+
+@app.command()
+def backup(folder: Annotated[Path, typer.Argument(help="Where to; must not be there yet.")], archive: _Archive = None) -> None:
+    """Copy ledger, spool and, while Orthanc is stopped, the archive; check what was written."""
+    from connector.backup import save
+
+    typer.echo(f"{save(_settings(), folder, archive, typer.echo)} are in {folder}.")
+
+
+@app.command()
+def restore(folder: Annotated[Path, typer.Argument(help="A backup.")], archive: _Archive = None) -> None:
+    """Bring a backup back to an empty place, before the services are started there; check what was written."""
+    from connector import backup
+
+    brought = backup.restore(_settings(), folder, archive)
+    typer.echo(f"{brought} are back as of {brought.made}.")
 
 
 @app.command()

@@ -19,6 +19,7 @@
         IllegalTransition  a step that a job may not take
       QueueError        the broker is away
       RulesError        the file of rules cannot be used; correct the line that it names
+      BackupError       a backup that cannot be made, or cannot be brought back
 
 Every message is one sentence that says what is wrong and what to do, and names nothing of the patient but UIDs.
 """
@@ -116,3 +117,7 @@ class QueueError(SightlineError):
 
 class RulesError(SightlineError):
     """The file of rules cannot be used; the message names the lines."""
+
+
+class BackupError(SightlineError):
+    """A backup that cannot be made or brought back as things stand; nothing that was there is changed."""

@@ -1,5 +1,6 @@
-# One recipe, two images:
+# One recipe, three images:
 #   connector   listener, watcher, and the API with the viewer (no torch)
+#   backup      the same and PostgreSQL's programs, for `sightline backup` and `sightline restore`
 #   worker      the same and the model
 FROM node:20-bookworm-slim AS viewer
 RUN apt-get update \
@@ -28,6 +29,14 @@ ENV SIGHTLINE_DATA_FOLDER=/data \
     SIGHTLINE_API__VIEWER_FOLDER=/app/viewer \
     SIGHTLINE_API__EXTENSION_FOLDER=/app/extension
 CMD ["python", "-m", "connector", "serve"]
+
+FROM connector AS backup
+USER root
+RUN apt-get update \
+ && apt-get install -y --no-install-recommends postgresql-client \
+ && rm -rf /var/lib/apt/lists/*
+USER sightline
+CMD ["sightline", "backup", "--help"]
 
 FROM connector AS worker
 USER root
