@@ -335,6 +335,7 @@ function turnTo() {
     else link.removeAttribute('aria-current');
   }
   refresh();
+  if (part() === 'trail') attempt(verifyChain);
 }
 
 async function live() {

@@ -8,6 +8,7 @@ from fastapi import APIRouter, HTTPException, Query
 
 from connector.ledger import Ledger
 from connector.schemas.jobs import JobHistory, JobSummary, Step
+from connector.schemas.text import Number
 from radiology.jobs import JobState
 
 
@@ -23,7 +24,7 @@ def routes(ledger: Ledger) -> APIRouter:
         return [JobSummary.of(job) for job in ledger.jobs(state, limit)]
 
     @router.get("/{job_id}", summary="One job with every step that it took")
-    def get_job(job_id: int) -> JobHistory:
+    def get_job(job_id: Number) -> JobHistory:
         job = ledger.job(job_id)
         if job is None:
             raise HTTPException(404, f"There is no job {job_id}.")

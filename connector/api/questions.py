@@ -14,7 +14,7 @@ from connector.ledger import Ledger
 from connector.queue import Queue
 from connector.recent import RecentStudies
 from connector.schemas.questions import Question, QuestionIn
-from connector.schemas.text import StudyUid
+from connector.schemas.text import Number, StudyUid
 from radiology import question
 from radiology.errors import QueueError
 from radiology.jobs import ANSWER_QUESTION
@@ -52,7 +52,7 @@ def routes(ledger: Ledger, studies: RecentStudies, queue: Queue, trail: Trail) -
         return tell(study_uid, ledger.questions.of_study(study_uid), studies)
 
     @router.get("/{question_id}", summary="One question, and what became of it")
-    def get_question(study_uid: StudyUid, question_id: int) -> Question:
+    def get_question(study_uid: StudyUid, question_id: Number) -> Question:
         asked = ledger.questions.question(question_id)
         if asked is None or asked.study_uid != study_uid:
             raise HTTPException(404, f"There is no question {question_id} on study {study_uid}.")

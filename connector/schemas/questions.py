@@ -58,7 +58,9 @@ class QuestionIn(Heard):
     slice: _Index
     points: list[PointIn] = Field([], max_length=64)
     box: BoxIn | None = None
-    follows: int | None = Field(None, description="The question whose answer is refined: its points and its mask go on.")
+    follows: int | None = Field(
+        None, ge=1, le=2**31 - 1, description="The question whose answer is refined: its points and its mask go on."
+    )
     through_slices: bool = Field(True, description="Whether a mask is followed through a volume.")
 
     @model_validator(mode="after")

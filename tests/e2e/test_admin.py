@@ -44,20 +44,21 @@ def test_an_administrator_sees_why_a_study_failed_and_has_it_read_again(browser:
     expect(page.get_by_text("New weights come.")).to_be_hidden()
 
     job = ledger.studies(study_uid=STUDY)[0]
+    for number in range(3):
+        take_and_fail(ledger, f"1.2.840.99.2.{number}")
     ledger.take(job.job_id, "worker-1")
     ledger.progress(job.job_id, "worker-1", 0.25, "Slice 3 of 12")
     expect(row.get_by_role("progressbar")).to_have_attribute("value", "0.25")  # without another look at the page
     row.get_by_role("button", name=f"Steps of study {STUDY}").click()
     expect(page.get_by_text("Tried again on request")).to_be_visible()
     expect(page.get_by_text("Priority urgent, says")).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("^failed"))).to_have_text("failed 3")
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SCREENSHOTS / "admin.png")
     ledger.finish(job.job_id, "worker-1", JobState.DONE, "2 results stored.", Outcome(parts={"queue": 0.2, "model": 4.0}))
     expect(row.first).to_contain_text("done")
     expect(page.get_by_text("model 4.0 s").last).to_be_visible()
 
-    for number in range(3):
-        take_and_fail(ledger, f"1.2.840.99.2.{number}")
     page.get_by_role("button", name="Retry all failed").click()
     expect(page.get_by_role("button", name=re.compile("^failed"))).to_have_text("failed 0")
 

@@ -155,6 +155,8 @@ def test_a_study_without_a_report_has_a_state_and_a_reason(client: TestClient, l
         ("/api/v1/studies/" + "1." * 40 + "1/report", 422),
         ("/api/v1/jobs/7", 404),
         ("/api/v1/jobs/seven", 422),
+        ("/api/v1/jobs/99999999999999999999", 422),
+        ("/api/v1/studies/1.2.3/questions/99999999999999999999", 422),
         ("/api/v1/jobs?limit=0", 422),
         ("/api/v1/nothing", 404),
         ("/api/v2/jobs", 404),
