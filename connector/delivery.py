@@ -128,7 +128,7 @@ class Reports:
     @property
     def handlers(self) -> list[evt.EventHandlerType]:
         """What is called for the role that the archive proposes, and for its reports."""
-        return [(evt.EVT_REQUESTED, _grant_role), (evt.EVT_N_EVENT_REPORT, answered(lambda event: receive(event, self._commitments)))]
+        return [(evt.EVT_REQUESTED, _agree), (evt.EVT_N_EVENT_REPORT, answered(lambda event: receive(event, self._commitments)))]
 
 
 def receive(event: evt.Event, commitments: Commitments) -> int:
@@ -147,16 +147,20 @@ def receive(event: evt.Event, commitments: Commitments) -> int:
     return SUCCESS
 
 
-def _grant_role(event: evt.Event) -> None:
-    """Answer ``EVT_REQUESTED``: let the archive be the SCP.
+def _agree(event: evt.Event) -> None:
+    """Answer ``EVT_REQUESTED``: let the archive be the SCP; to who wants us to be it the service is not offered.
 
     pynetdicom negotiates the role, and forgets to say so in its answer where it also takes storage classes that it does not know.
     """
+    acceptor = event.assoc.acceptor
     proposed = event.assoc.requestor.role_selection.get(StorageCommitmentPushModel)
     if proposed is not None and proposed.scp_role:
         answer = SCP_SCU_RoleSelectionNegotiation()
         answer.sop_class_uid, answer.scu_role, answer.scp_role = StorageCommitmentPushModel, False, True
-        event.assoc.acceptor.add_negotiation_item(answer)
+        acceptor.add_negotiation_item(answer)
+    else:
+        offered = acceptor.supported_contexts
+        acceptor.supported_contexts = [context for context in offered if context.abstract_syntax != StorageCommitmentPushModel]
 
 
 def _action(transaction_uid: str, results: Sequence[Dataset]) -> Dataset:

@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pydicom.sr.coding import Code
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom.sop_class import Verification
 
+from connector.delivery import Reports
+from connector.mpps import StepService
 from dicom_sr.codes import (
     CATEGORY_CODES,
     GEOMETRIC_PURPOSE,
@@ -80,6 +82,8 @@ def _services() -> str:
             (Verification.name, f"`{Verification}`", "no", "yes", "as proposed"),
             *((_name(uid), f"`{uid}`", "yes", "yes", f"{ExplicitVRLittleEndian.name} as SCU") for uid in sent),
             ("every other storage class, private ones included", "-", "forwarded as it came", "yes", "the first one proposed"),
+            (Reports.sop_class.name, f"`{Reports.sop_class}`", "where set", "no", ImplicitVRLittleEndian.name),
+            (StepService.sop_class.name, f"`{StepService.sop_class}`", "no", "where set", "Explicit or Implicit VR Little Endian"),
         ],
     )
 

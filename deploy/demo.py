@@ -111,7 +111,8 @@ def demo_settings() -> Settings:
         update={"viewer_folder": settings.api.viewer_folder or ohif.install(_ROOT / ohif.CACHE_FOLDER), "extension_folder": extension}
     )
     watcher = settings.watcher if "quiet_seconds" in settings.watcher.model_fields_set else settings.watcher.model_copy(update=_HASTY)
-    return settings.model_copy(update={"data_folder": folder.resolve(), "api": api, "watcher": watcher})
+    pacs = settings.pacs.model_copy(update={} if "storage_commitment" in settings.pacs.model_fields_set else {"storage_commitment": "ask"})
+    return settings.model_copy(update={"data_folder": folder.resolve(), "api": api, "watcher": watcher, "pacs": pacs})
 
 
 def _forget(settings: Settings) -> None:

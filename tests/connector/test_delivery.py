@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset
-from pydicom.uid import generate_uid
+from pydicom.uid import ImplicitVRLittleEndian, generate_uid
+from pynetdicom.sop_class import StorageCommitmentPushModel
 
 from connector.delivery import Delivery, Reports
 from connector.ledger import Ledger
@@ -17,6 +18,7 @@ from connector.spool import Spool
 from radiology.errors import PacsRefused
 from radiology.settings import ListenerSettings, PacsSettings, Settings
 from tests.connector.committing import NOTHING_OFFERED, Commit, Committing, committing, report
+from tests.connector.modality import associate
 from tests.connector.samples import our_result
 from tests.orthanc import Orthanc
 
@@ -143,6 +145,11 @@ def test_a_report_that_nobody_waits_for_is_told_so(listener: ListenerSettings, r
     unknown = Dataset()
     unknown.TransactionUID, unknown.ReferencedSOPSequence = generate_uid(), []
     assert report(listener, unknown, {}) == 0x0115
+
+
+def test_a_modality_is_not_promised_what_the_archive_is_to_promise(listener: ListenerSettings) -> None:
+    association = associate(listener, (StorageCommitmentPushModel, ImplicitVRLittleEndian))
+    assert [context.result for context in association.rejected_contexts] == [3]
 
 
 def test_callers_without_the_archive_are_found_at_the_start() -> None:
