@@ -22,9 +22,10 @@ from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
 from connector import association
+from connector.spool import is_uid
 from dicom_sr import is_ours
 from dicom_sr.identity import MODALITIES
-from radiology.errors import IncompleteStudy, PacsRefused, PacsUnreachable, SopClassRefused
+from radiology.errors import IncompleteStudy, PacsRefused, PacsUnreachable, SopClassRefused, StudyError
 from radiology.settings import PacsSettings
 from radiology.study import Series, Study
 
@@ -210,7 +211,10 @@ class Pacs:
         """Return the QIDO-RS answers on the series of a study, with Manufacturer where the archive knows it of a series."""
         with _translated(f"list the series of study {study_uid}"):
             found = self._client.search_for_series(study_uid, fields=["Manufacturer"], get_remaining=True)
-        return sorted((Dataset.from_json(series) for series in found), key=lambda series: str(series.SeriesInstanceUID))
+        listed = sorted((Dataset.from_json(series) for series in found), key=lambda series: str(series.SeriesInstanceUID))
+        if not all(is_uid(str(series.SeriesInstanceUID)) for series in listed):
+            raise StudyError(f"Study {study_uid} has a series whose UID is none, so it cannot be fetched; correct it and send it again.")
+        return listed
 
     def _is_ours(self, study_uid: str, series: Dataset) -> bool:
         """Whether a series holds our own results. Where the list of series does not say it, its headers do, which takes longer."""

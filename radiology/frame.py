@@ -8,7 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from pydicom import Dataset
 
+from radiology.claims import numbers, whole_number
+from radiology.errors import UnsupportedImage
+
 _MACROS = ("PixelMeasuresSequence", "PlanePositionSequence", "PlaneOrientationSequence", "PixelValueTransformationSequence")
+_MOST_FRAMES = 1 << 14
 _GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 
@@ -32,8 +36,14 @@ class Frame:
 
     @classmethod
     def of(cls, instance: Dataset) -> Iterator[Frame]:
-        """Yield the frames of an instance in its own order; one that it does not describe has no place."""
-        count = int(instance.get("NumberOfFrames") or 1)
+        """Yield the frames of an instance in its own order; one that it does not describe has no place.
+
+        Raises:
+            UnsupportedImage: it claims no frames, or more than any instance has.
+        """
+        count = whole_number(instance, "NumberOfFrames", 1)
+        if not 1 <= count <= _MOST_FRAMES:
+            raise UnsupportedImage(f"Instance {instance.SOPInstanceUID} claims {count} frames; from 1 to {_MOST_FRAMES} are read.")
         described = instance.get("PerFrameFunctionalGroupsSequence") or ()
         if count == 1 and not described:
             yield cls(instance)
@@ -54,13 +64,29 @@ class Frame:
 
 
 def in_slice_order(frames: Sequence[Frame]) -> list[Frame]:
-    """Sort frames by position along the slice normal (PS3.3 C.7.6.2.1.1), or by Instance and frame number where they have none."""
-    headers = [frame.header for frame in frames]
-    if headers and all(header.get("ImagePositionPatient") and header.get("ImageOrientationPatient") for header in headers):
-        row, column = np.reshape(np.asarray(headers[0].ImageOrientationPatient, float), (2, 3))
-        normal = np.cross(row, column)
-        places = [float(np.dot(normal, np.asarray(header.ImagePositionPatient, float))) for header in headers]
-    else:
-        places = [float(header.get("InstanceNumber") or 0) for header in headers]
+    """Sort frames by position along the slice normal (PS3.3 C.7.6.2.1.1), or by Instance and frame number where they have none.
+
+    What cannot be understood counts as missing: whoever needs it refuses it.
+    """
+    places = _positions(frames) or [(_understood(frame.header, "InstanceNumber", 1) or (0.0,))[0] for frame in frames]
     order = sorted(range(len(frames)), key=lambda index: (places[index], frames[index].uid, frames[index].number or 0))
     return [frames[index] for index in order]
+
+
+def _positions(frames: Sequence[Frame]) -> list[float] | None:
+    """Return where each frame lies along the normal of the first one; None where one of them does not say."""
+    if not frames:
+        return None
+    positions = [_understood(frame.header, "ImagePositionPatient", 3) for frame in frames]
+    orientations = [_understood(frame.header, "ImageOrientationPatient", 6) for frame in frames]
+    if None in positions or None in orientations:
+        return None
+    row, column = np.reshape(np.asarray(orientations[0]), (2, 3))
+    return [float(place) for place in np.asarray(positions) @ np.cross(row, column)]
+
+
+def _understood(header: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:
+    try:
+        return numbers(header, keyword, count)
+    except UnsupportedImage:
+        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +19,7 @@ from pydicom.uid import (
     MRImageStorage,
 )
 
+from radiology.claims import numbers, whole_number
 from radiology.errors import IncompleteStudy, StudyError, UnsupportedImage
 from radiology.finding import Box
 from radiology.frame import Frame
@@ -35,9 +37,11 @@ _OF_ONE_FRAME = frozenset(
     }
 )
 """SOP classes without the Multi-frame module (PS3.3 A.1.4): a reference to an image of theirs cannot name a frame."""
-_LARGEST_FRAME = 1 << 27
-"""Pixels of a frame; asked before a decoder makes room for what a header claims."""
-_ORIENTATION_TOLERANCE = 1e-3
+_LARGEST_FRAME, _LARGEST_SERIES = 1 << 27, 1 << 30
+"""Pixels of a frame, and of all that is decoded at once; asked before a decoder makes room for what headers claim."""
+_PLACE = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2}
+"""What places a slice, and how many numbers that is."""
+_ORIENTATION_TOLERANCE, _SKEW_TOLERANCE = 1e-3, 1e-2
 _SAME_POSITION_MM = 1e-3
 _UNEVEN_MM = 0.05
 _UNEVEN_FRACTION = 0.01
@@ -108,6 +112,7 @@ def load(series: Series, instances: Sequence[Dataset]) -> tuple[Image, ...]:
         )
     # With their pixels, and with what a header from the archive leaves out for its size (a Modality LUT).
     whole = replace(series, instances=tuple(by_uid[uid] for uid in series.instance_uids))
+    _check_size(whole)
     if series.modality in VOLUME_MODALITIES:
         affine = _affine(whole)
         return (Volume(series.series_uid, np.stack([_pixels(frame) for frame in whole.frames]), affine),)
@@ -121,7 +126,7 @@ def outline(series: Series) -> tuple[Image, ...]:
     Raises:
         UnsupportedImage: a modality or geometry that is not read.
     """
-    shapes = [(int(frame.header.Rows), int(frame.header.Columns)) for frame in series.frames]
+    shapes = [_shape(frame) for frame in series.frames]
     nothing = np.float32(np.nan)  # repeated without taking memory
     if series.modality in VOLUME_MODALITIES:
         affine = _affine(series)
@@ -133,8 +138,7 @@ def outline(series: Series) -> tuple[Image, ...]:
 def check_box(series: Series, box: Box) -> None:
     """Return if a box lies inside a series, and on one radiograph; ``StudyError`` otherwise."""
     count = len(series.frames)
-    header = series.frames[min(box.start[0], count - 1)].header
-    size = (count, int(header.Rows), int(header.Columns))
+    size = (count, *_shape(series.frames[min(box.start[0], count - 1)]))
     if any(stop > length for stop, length in zip(box.stop, size, strict=True)):
         raise StudyError(f"A box ends at {box.stop}, outside series {series.series_uid} of {size} slices, rows and columns.")
     if series.modality not in VOLUME_MODALITIES and box.shape[0] > 1:
@@ -146,6 +150,23 @@ def _check_is_projection(series: Series) -> None:
         raise UnsupportedImage(f"Modality {series.modality or '(none)'} of series {series.series_uid} is not read.")
 
 
+def _shape(frame: Frame) -> tuple[int, int]:
+    """Rows and columns; 0 where the header does not say."""
+    return whole_number(frame.header, "Rows", 0), whole_number(frame.header, "Columns", 0)
+
+
+def _check_size(series: Series) -> None:
+    """Raise ``UnsupportedImage`` where headers claim more pixels than is read."""
+    claimed = 0
+    for frame in series.frames:
+        rows, columns = _shape(frame)
+        claimed += rows * columns
+        if rows * columns > _LARGEST_FRAME:
+            raise UnsupportedImage(f"Instance {frame.uid} claims {rows} x {columns} pixels, more than is read.")
+    if claimed > _LARGEST_SERIES:
+        raise UnsupportedImage(f"Series {series.series_uid} claims {claimed} pixels, more than is read at once.")
+
+
 def _pixels(frame: Frame) -> NDArray[np.float32]:
     """Decode one grey frame to modality units, float32 (row, column)."""
     header = frame.header
@@ -153,32 +174,30 @@ def _pixels(frame: Frame) -> NDArray[np.float32]:
         raise IncompleteStudy(f"Instance {frame.uid} has no pixel data; send it again.")
     if frame.number is not None and header.get("SOPClassUID") in _OF_ONE_FRAME:
         raise UnsupportedImage(f"Instance {frame.uid} has several frames, which its SOP class does not allow; send each as an image.")
-    if int(header.get("SamplesPerPixel", 1)) != 1:
+    if whole_number(header, "SamplesPerPixel", 1) != 1:
         raise UnsupportedImage(f"Instance {frame.uid} is a colour image; only grey images are read.")
-    if int(header.get("Rows") or 0) * int(header.get("Columns") or 0) > _LARGEST_FRAME:
-        raise UnsupportedImage(f"Instance {frame.uid} claims {header.Rows} x {header.Columns} pixels, more than is read.")
+    for keyword in ("RescaleSlope", "RescaleIntercept"):
+        numbers(header, keyword, 1)
     try:
         stored = pixel_array(header, index=(frame.number or 1) - 1)
+        return np.asarray(apply_modality_lut(stored, header), np.float32)
     except Exception as error:  # pydicom's decoders raise many unrelated types for bad or unknown encodings
         syntax = getattr(getattr(header, "file_meta", None), "TransferSyntaxUID", None)
         raise UnsupportedImage(f"The pixels of instance {frame.uid} (transfer syntax {syntax}) cannot be decoded: {error}") from error
-    return np.asarray(apply_modality_lut(stored, header), np.float32)
 
 
 def _affine(series: Series) -> NDArray[np.float64]:
     """The affine of a :class:`Volume`, from the headers of its slices."""
     headers = [frame.header for frame in series.frames]
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
-        if not all(header.get(keyword) for header in headers):
-            raise UnsupportedImage(f"Series {series.series_uid} has images without {keyword}; its slices cannot be placed.")
-    orientations = np.asarray([header.ImageOrientationPatient for header in headers], float)
+    positions, orientations, spacings = (_of_all(series, keyword, count) for keyword, count in _PLACE.items())
     if np.abs(orientations - orientations[0]).max() > _ORIENTATION_TOLERANCE:
         raise UnsupportedImage(f"Series {series.series_uid} mixes orientations (a localizer?); send each orientation by itself.")
-    sizes = {(int(header.Rows), int(header.Columns), tuple(float(v) for v in header.PixelSpacing)) for header in headers}
-    if len(sizes) > 1:
+    row, column = np.reshape(orientations[0], (2, 3))
+    if not np.allclose([row @ row, column @ column, row @ column], [1, 1, 0], atol=_SKEW_TOLERANCE) or spacings.min() <= 0:
+        raise UnsupportedImage(f"Series {series.series_uid} has no orientation or pixel spacing that can be; its slices cannot be placed.")
+    if len(set(map(_shape, series.frames))) > 1 or np.any(spacings != spacings[0]):
         raise UnsupportedImage(f"Series {series.series_uid} mixes image sizes or pixel spacings.")
-    row_step, column_step = np.reshape(orientations[0], (2, 3))[::-1] * np.asarray(headers[0].PixelSpacing, float)[:, None]
-    positions = np.asarray([header.ImagePositionPatient for header in headers], float)
+    row_step, column_step = np.stack([column, row]) * spacings[0][:, None]
     affine = np.eye(4)
     affine[:3, 0] = _slice_step(series, headers, positions)
     affine[:3, 1] = row_step
@@ -187,12 +206,20 @@ def _affine(series: Series) -> NDArray[np.float64]:
     return affine
 
 
+def _of_all(series: Series, keyword: str, count: int) -> NDArray[np.float64]:
+    """So many numbers of every slice, float64 ``(slice, number)``."""
+    found = [numbers(frame.header, keyword, count) for frame in series.frames]
+    if None in found:
+        raise UnsupportedImage(f"Series {series.series_uid} has images without {keyword}; its slices cannot be placed.")
+    return np.asarray(found, np.float64)
+
+
 def _slice_step(series: Series, headers: Sequence[Dataset], positions: NDArray[np.float64]) -> NDArray[np.float64]:
     """Vector from one slice to the next, LPS millimetres. Raises where slices coincide or are unevenly spaced."""
     if len(headers) == 1:
         row, column = np.reshape(np.asarray(headers[0].ImageOrientationPatient, float), (2, 3))
-        thickness = float(headers[0].get("SliceThickness") or 1.0)
-        return np.asarray(np.cross(row, column) * thickness, float)
+        (thickness,) = numbers(headers[0], "SliceThickness", 1) or (1.0,)
+        return np.asarray(np.cross(row, column) * (thickness or 1.0), float)
     steps = np.diff(positions, axis=0)
     lengths = np.linalg.norm(steps, axis=1)
     if lengths.min() < _SAME_POSITION_MM:
@@ -222,7 +249,8 @@ def _projection(series: Series, index: int, array: NDArray[np.float32]) -> Proje
 def projection_spacing(instance: Dataset) -> tuple[float, float] | None:
     """Pixel Spacing, else Imager Pixel Spacing (PS3.3 10.7.1.3); None where absent or not of this world (under 10 um)."""
     for keyword in ("PixelSpacing", "ImagerPixelSpacing"):
-        value = instance.get(keyword)
-        if value and len(value) == 2 and min(float(v) for v in value) >= 0.01:
-            return float(value[0]), float(value[1])
+        with suppress(UnsupportedImage):
+            value = numbers(instance, keyword, 2)
+            if value and min(value) >= 0.01:
+                return value[0], value[1]
     return None

@@ -38,7 +38,7 @@ class Series:
 
     @cached_property
     def frames(self) -> tuple[Frame, ...]:
-        """The slices, in slice order."""
+        """The slices, in slice order. Raises :class:`~radiology.errors.UnsupportedImage` where an instance claims too many."""
         return tuple(in_slice_order([frame for instance in self.instances for frame in Frame.of(instance)]))
 
     def slice_of(self, instance_uid: str, number: int | None = None) -> int:

@@ -234,7 +234,7 @@ def _images(study: Study, pacs: Pacs, parts: dict[str, float], tell: Tell) -> tu
     images: list[Image] = []
     refused: list[UnsupportedImage] = []
     radiographs = [series for series in study.series if series.modality in PROJECTION_MODALITIES]
-    volumes = sorted((series for series in study.series if series.modality == "CT"), key=lambda series: -len(series.frames))
+    volumes = sorted((series for series in study.series if series.modality == "CT"), key=_size, reverse=True)
     candidates = [*radiographs, *volumes]
     for number, series in enumerate(candidates):
         if series.modality == "CT" and any(isinstance(read, image.Volume) for read in images):
@@ -247,6 +247,14 @@ def _images(study: Study, pacs: Pacs, parts: dict[str, float], tell: Tell) -> tu
     if not images:
         raise refused[0] if refused else UnsupportedImage(f"Study {study.study_uid} has no CR, DX or CT series.")
     return images, [str(error) for error in refused]
+
+
+def _size(series: Series) -> int:
+    """How many slices a series has; 0 where it claims what cannot be, which is said when it is loaded."""
+    try:
+        return len(series.frames)
+    except UnsupportedImage:
+        return 0
 
 
 def _load(series: Series, pacs: Pacs, parts: dict[str, float]) -> tuple[Image, ...]:

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from pathlib import Path
 
+import httpx
 import pytest
 from pydicom import Dataset
 from pydicom.uid import generate_uid
@@ -43,6 +45,13 @@ class Site:
     def send(self, instances: list[Dataset]) -> None:
         """A modality stores instances in the archive."""
         self.pacs.store(instances)
+
+    def receive(self, instances: list[Dataset]) -> None:
+        """Instances come into the archive by another way, which checks nothing."""
+        for each in instances:
+            with BytesIO() as stream:
+                each.save_as(stream, enforce_file_format=True)
+                httpx.post(f"{self.settings.pacs.orthanc_url}/instances", content=stream.getvalue()).raise_for_status()
 
     def job(self, instance: Dataset) -> Job:
         """The latest job of an instance's study."""
@@ -108,6 +117,20 @@ def test_a_clock_that_is_set_makes_no_study_quiet_and_keeps_none_waiting(site: S
     site.wait()
     assert site.job(slices[0]).inputs_digest == digest(each.SOPInstanceUID for each in slices)
     assert "may be incomplete" not in site.job(slices[0]).reason
+
+
+def test_a_study_whose_header_makes_no_sense_holds_up_no_other(site: Site) -> None:
+    strange, nameless, good = (ct_series(generate_uid(), 3) for _ in range(3))
+    strange[0].ImageOrientationPatient = [1, 0, 0]
+    strange[1].ImagePositionPatient = [1, 2]
+    for each in nameless:
+        each.SeriesInstanceUID = "../../etc"
+    site.receive([*strange, *nameless, *good])
+    site.wait()
+    assert site.job(good[0]).state is JobState.QUEUED
+    assert site.job(strange[0]).state is JobState.QUEUED, "who decodes it refuses it"
+    assert site.job(nameless[0]).state is JobState.REFUSED
+    assert "a series whose UID is none" in site.job(nameless[0]).reason
 
 
 def test_an_open_association_keeps_a_quiet_study_waiting(site: Site) -> None:

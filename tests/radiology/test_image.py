@@ -100,6 +100,44 @@ def test_a_claim_of_pixels_beyond_reason_is_refused_before_room_is_made_for_them
         load(slices)
 
 
+@pytest.mark.parametrize(
+    ("claims", "says"),
+    [
+        ({"NumberOfFrames": 1_000_000}, "claims 1000000 frames"),
+        ({"NumberOfFrames": 0}, "claims 0 frames"),
+        ({"ImagePositionPatient": [1, 2]}, "ImagePositionPatient"),
+        ({"ImageOrientationPatient": [1, 0, 0]}, "ImageOrientationPatient"),
+        ({"RescaleSlope": [1, 2]}, "RescaleSlope"),
+        ({"Rows": None}, "mixes image sizes"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_a_slice_that_claims_what_cannot_be_is_refused_and_not_the_program_stopped(claims: dict[str, object], says: str) -> None:
+    slices = ct_slices()
+    for keyword, value in claims.items():
+        setattr(slices[2], keyword, value)
+    with pytest.raises(UnsupportedImage, match=says):
+        load(slices)
+
+
+@pytest.mark.parametrize("claims", [{"ImageOrientationPatient": [0] * 6}, {"PixelSpacing": [-1, 1]}], ids=["orientation", "spacing"])
+def test_slices_that_cannot_be_placed_in_the_world_are_refused(claims: dict[str, object]) -> None:
+    slices = ct_slices()
+    for each in slices:
+        for keyword, value in claims.items():
+            setattr(each, keyword, value)
+    with pytest.raises(UnsupportedImage, match="no orientation or pixel spacing that can be"):
+        load(slices)
+
+
+def test_a_series_that_claims_more_than_fits_is_refused_before_room_is_made_for_it() -> None:
+    slices = ct_slices(17)
+    for each in slices:
+        each.Rows = each.Columns = 1 << 13
+    with pytest.raises(UnsupportedImage, match="more than is read at once"):
+        load(slices)
+
+
 def test_a_single_slice_has_a_thickness() -> None:
     (volume,) = load(ct_slices(1))
     assert isinstance(volume, image.Volume)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import requests
 from pydicom import Dataset
@@ -69,6 +70,35 @@ def read(ledger: Ledger, pacs: Pacs, worker: Worker) -> Callable[[list[FileDatas
         return job
 
     return store_and_read
+
+
+@pytest.mark.parametrize(
+    ("claims", "says"),
+    [({"Rows": 65535, "Columns": 65535}, "claims 65535 x 65535 pixels"), ({"NumberOfFrames": 1_000_000}, "claims 1000000 frames")],
+    ids=["pixels", "frames"],
+)
+@pytest.mark.parametrize("study", [lambda: radiographs("PA"), lambda: ct(3)], ids=["DX", "CT"])
+def test_a_study_that_claims_more_than_any_has_is_refused_without_making_room_for_it(
+    read: Callable[[list[FileDataset]], Job], pacs: Pacs, study: Callable[[], list[FileDataset]], claims: dict[str, int], says: str
+) -> None:
+    instances = study()
+    for each in instances:
+        for keyword, value in claims.items():
+            setattr(each, keyword, value)
+    memory = psutil.Process().memory_info().rss
+    job = read(instances)
+    assert job.state is JobState.REFUSED
+    assert says in job.reason
+    assert psutil.Process().memory_info().rss - memory < 256 << 20
+    (document,) = [result for result in pacs.results(job.study_uid) if result.Modality == "SR"]
+    assert says in document.to_json()
+
+
+def test_a_series_that_claims_too_much_does_not_keep_the_others_from_being_read(read: Callable[[list[FileDataset]], Job]) -> None:
+    good, bad = ct(3), ct(3)
+    for each in bad:
+        each.StudyInstanceUID, each.NumberOfFrames = good[0].StudyInstanceUID, 1_000_000
+    assert read([*good, *bad]).state is JobState.DONE
 
 
 @pytest.mark.parametrize(
