@@ -11,6 +11,7 @@ import type { Places } from './services/places';
 import type { Answered, QuestionIn } from './services/questions';
 import type { Report, StudyReport } from './services/reports';
 import type { DecisionIn } from './services/verdicts';
+import type { components } from './types';
 
 export const CONTRACT = JSON.parse(readFileSync('../tests/contract/report.json', 'utf8')) as StudyReport & { report: Report };
 
@@ -21,6 +22,9 @@ export class StandIn {
   /** What the next posts get instead of an answer, the first first. */
   problems: { status: number; body: object }[] = [];
   questions: Question[] = [];
+  session: components['schemas']['Session'] = { is_asked: false, login: '', name: '', organization: '', rights: [] };
+  /** The session has ended: nothing is told or taken any more. */
+  isSignedOut = false;
   private versions: Report[] = [structuredClone(CONTRACT.report)];
   private lines: ServerResponse[] = [];
   private server: Server | undefined;
@@ -42,6 +46,12 @@ export class StandIn {
     this.lines = [];
     this.server?.closeAllConnections();
     await new Promise(resolve => this.server?.close(resolve));
+  }
+
+  /** What a session that ends does to the lines that are open. */
+  signOut(): void {
+    this.isSignedOut = true;
+    this.lines.splice(0).forEach(line => line.end());
   }
 
   tell(event: 'study' | 'question', data: unknown): void {
@@ -96,6 +106,10 @@ export class StandIn {
   private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = new URL(request.url!, 'http://localhost').pathname.replace(`/api/v1/studies/${CONTRACT.study_uid}`, '');
     const body: unknown = request.method === 'POST' ? JSON.parse(await text(request)) : null;
+    if (this.isSignedOut) {
+      response.writeHead(401, { 'Content-Type': 'application/problem+json' }).end(JSON.stringify({ detail: 'Sign in first.' }));
+      return;
+    }
     if (path === '/events') {
       response.writeHead(200, { 'Content-Type': 'text/event-stream' });
       response.write(`event: study\ndata: ${JSON.stringify(this.state())}\n\n`);
@@ -110,6 +124,8 @@ export class StandIn {
     switch (path) {
       case '/report':
         return this.study ? { status: 200, body: this.study } : { status: 404, body: { detail: 'Not known.' } };
+      case '/api/v1/session':
+        return { status: 200, body: this.session };
       case '/report/history':
         return { status: 200, body: this.versions };
       default:

@@ -1,5 +1,6 @@
 /** Where the reading is, said aloud when it changes. */
 
+import { signInAddress } from '../services/api';
 import type { Seat } from '../services/seat';
 import { statusOf } from '../services/status';
 import { useStore } from '../services/store';
@@ -14,9 +15,17 @@ export function StatusView({ seat }: { seat: Seat }) {
     <header>
       <p className="sightline-notice">{study?.notice || NOTICE}</p>
       <div role="status">
-        {statusOf(answer, away, live).map(({ tone, words, progress }) => (
+        {statusOf(answer, away, live).map(({ tone, words, progress, isSignedOut }) => (
           <div key={words} className={`sightline-status sightline-${tone}`}>
             {words}
+            {isSignedOut && (
+              <>
+                {' '}
+                <a href={signInAddress()} target="_blank" rel="noreferrer">
+                  Sign in again, in another tab
+                </a>
+              </>
+            )}
             {progress !== undefined && (
               <progress aria-label="Progress of the reading" value={progress} max={1}>
                 {Math.round(progress * 100)} %

@@ -5,7 +5,8 @@ import { spoken, personOf } from '../services/reader';
 import { useStore } from '../services/store';
 
 export function Tools({ seat }: { seat: Seat }) {
-  const { reader, areOverlaysOn, form } = useStore(seat);
+  const { reader, account, areOverlaysOn, form } = useStore(seat);
+  const who = account ?? reader;
   const { answer } = useStore(seat.reading);
   const report = answer?.kind === 'known' ? answer.study.report : null;
   return (
@@ -29,7 +30,7 @@ export function Tools({ seat }: { seat: Seat }) {
       )}
       <Tool keys="?" words="Keys" hint="Keyboard map" isOn={form === 'keys'} onClick={() => seat.open(form === 'keys' ? null : 'keys')} />
       <Tool
-        words={reader ? spoken(personOf(reader).name) : 'Who are you?'}
+        words={who ? spoken(personOf(who).name) : 'Who are you?'}
         hint={reader ? `You judge as ${spoken(personOf(reader).name)}, ${reader.organization}. Change it.` : 'Say in whose name you judge'}
         onClick={() => seat.open(form === 'reader' ? null : 'reader')}
       />

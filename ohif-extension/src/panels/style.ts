@@ -13,6 +13,8 @@ export const STYLE = `
 .sightline button:disabled { opacity: .5; cursor: default; }
 .sightline button:focus-visible, .sightline input:focus-visible, .sightline select:focus-visible, .sightline textarea:focus-visible,
 .sightline summary:focus-visible { outline: 2px solid #5acce6; outline-offset: 1px; }
+.sightline a { color: inherit; text-decoration: underline; }
+.sightline a:focus-visible { outline: 2px solid #5acce6; outline-offset: 1px; }
 .sightline kbd { padding: 0 4px; border: 1px solid #4d7896; border-radius: 3px; font-size: 11px; }
 .sightline-notice { padding: 4px 8px; border-left: 3px solid #e0a93f; background: #2a2413; color: #f3d795; font-size: 12px; }
 .sightline-status { margin-top: 6px; padding: 4px 8px; border-left: 3px solid #5acce6; background: #0b2034; }

@@ -1,6 +1,7 @@
-/** Who judges. Until there are accounts the panel asks once, and this browser keeps the answer. */
+/** Who judges: who is signed in, or, where nobody has to, who the panel was told once; this browser keeps that answer. */
 
 import type { components } from '../types';
+import { call } from './api';
 
 type Person = components['schemas']['Person'];
 
@@ -27,6 +28,16 @@ export function storeReader(reader: Reader): void {
   } catch {
     // A browser that keeps nothing asks again at the next visit.
   }
+}
+
+/** Who is signed in; their organization is empty where Sightline does not know it. Null where nobody signs in, or who it is cannot be learned now. */
+export async function askWhoIsSignedIn(): Promise<Reader | null> {
+  const reply = await call<components['schemas']['Session']>('/session');
+  if (reply.kind !== 'ok' || !reply.body.is_asked) {
+    return null;
+  }
+  const [family = '', given = ''] = reply.body.name.split('^');
+  return { family, given, organization: reply.body.organization ?? '' };
 }
 
 /** As DICOM writes a person's name: Family^Given (PS3.5 6.2.1); its delimiters are no letters of a name. */

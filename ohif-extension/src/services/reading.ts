@@ -1,5 +1,6 @@
 /** What is known of the study on the screen, kept true while it is open. */
 
+import type { Away } from './api';
 import { listen, type Question, type StudyState } from './events';
 import { askForReport, isPending, type Answer, type StudyReport } from './reports';
 import { Store } from './store';
@@ -10,7 +11,7 @@ interface Known {
   /** The last that Sightline said; null until it has said anything. */
   answer: Answer | null;
   /** Why Sightline cannot be heard now; what was known before stays on the screen. */
-  away: string | null;
+  away: Away | null;
   /** The last that it said by itself. */
   live: StudyState | null;
 }
@@ -82,7 +83,7 @@ export class Reading extends Store<Known> {
   private say(answer: Answer): void {
     const before = this.get().answer;
     if (answer.kind === 'away') {
-      this.set({ away: answer.why, answer: before ?? answer });
+      this.set({ away: answer, answer: before ?? answer });
       return;
     }
     this.set({ answer, away: null });

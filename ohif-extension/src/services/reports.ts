@@ -1,7 +1,7 @@
 /** The report of a study, from Sightline's API. */
 
 import type { components } from '../types';
-import { call, ofStudy } from './api';
+import { call, ofStudy, type Away } from './api';
 
 export type StudyReport = components['schemas']['StudyReport'];
 export type Report = components['schemas']['ReportBody'];
@@ -10,7 +10,7 @@ export type Place = components['schemas']['Place'];
 export type Look = components['schemas']['Look'];
 
 /** What the panel can say of a study. */
-export type Answer = { kind: 'known'; study: StudyReport } | { kind: 'unknown' } | { kind: 'away'; why: string };
+export type Answer = { kind: 'known'; study: StudyReport } | { kind: 'unknown' } | Away;
 
 /** Ask once. Never throws: an API that is away is an answer too. */
 export async function askForReport(studyUid: string, signal?: AbortSignal): Promise<Answer> {
@@ -22,7 +22,7 @@ export async function askForReport(studyUid: string, signal?: AbortSignal): Prom
   if (reply.kind === 'refused' && reply.status === 404) {
     return { kind: 'unknown' };
   }
-  return { kind: 'away', why: reply.kind === 'away' ? reply.why : reply.detail };
+  return reply.kind === 'away' ? reply : { kind: 'away', why: reply.detail };
 }
 
 /** Every version of the study's report, the newest first; null where they cannot be had now. */

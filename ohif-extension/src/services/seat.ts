@@ -6,7 +6,7 @@ import { Judging, type Act } from './judging';
 import type { Command } from './keys';
 import type { DrawingTool, PlaceIn, Places } from './places';
 import { Playing, type Step } from './playing';
-import { storedReader, storeReader, type Reader } from './reader';
+import { askWhoIsSignedIn, storedReader, storeReader, type Reader } from './reader';
 import { Reading } from './reading';
 import type { Look, Place, Report, Statement } from './reports';
 import { Store } from './store';
@@ -47,6 +47,8 @@ interface State {
   draft: Draft | null;
   redrawn: Redrawn;
   reader: Reader | null;
+  /** Who is signed in, as their account says it; what it does not say is typed. */
+  account: Reader | null;
   areOverlaysOn: boolean;
   areStructuresShown: boolean;
   /** Why the last key did nothing. */
@@ -61,6 +63,7 @@ export class Seat extends Store<State> {
   readonly typed: Typed<Fields>;
   /** Asks for the reader's attention: the panel puts the focus into the question. */
   onAsk: () => void = () => undefined;
+  private met: Promise<void> = Promise.resolve();
   private pending: ((reader: Reader) => void) | null = null;
   /** Where in the order the lit finding is, or was before it was rejected. */
   private at = -1;
@@ -76,6 +79,7 @@ export class Seat extends Store<State> {
       draft: null,
       redrawn: NOTHING,
       reader: storedReader(),
+      account: null,
       areOverlaysOn: true,
       areStructuresShown: false,
       said: '',
@@ -85,7 +89,10 @@ export class Seat extends Store<State> {
     this.reading = new Reading(studyUid, {
       version: () => void places.refresh(studyUid),
       question: question => this.asking.hear(question),
-      heard: () => void this.asking.look(),
+      heard: () => {
+        void this.asking.look();
+        void this.meet(); // somebody else may have signed in
+      },
     });
     this.judging = new Judging(this.reading);
     this.asking = new Asking(studyUid, places);
@@ -94,6 +101,7 @@ export class Seat extends Store<State> {
 
   /** Live until the returned function is called. */
   start(): () => void {
+    void this.meet();
     const ends = [this.reading.start(), this.places.onSelected(uid => this.light(uid))];
     return () => {
       this.playing.stop();
@@ -217,8 +225,17 @@ export class Seat extends Store<State> {
     this.set({ form, draft: null, said: '' });
   }
 
-  /** Do something in the reader's name; the name is asked for once. */
+  /** Do something in the reader's name; the name is asked for once, and never of who is signed in. */
   asReader(act: (reader: Reader) => void): void {
+    const { reader } = this.get();
+    if (reader) {
+      act(reader);
+    } else {
+      void this.met.then(() => this.askReader(act));
+    }
+  }
+
+  private askReader(act: (reader: Reader) => void): void {
     const { reader } = this.get();
     if (reader) {
       act(reader);
@@ -226,6 +243,16 @@ export class Seat extends Store<State> {
       this.set({ form: 'reader' });
       this.pending = act;
     }
+  }
+
+  private meet(): Promise<void> {
+    this.met = askWhoIsSignedIn().then(account => {
+      if (account) {
+        const organization = account.organization || storedReader()?.organization || '';
+        this.set({ account, reader: organization ? { ...account, organization } : null });
+      }
+    });
+    return this.met;
   }
 
   become(reader: Reader): void {

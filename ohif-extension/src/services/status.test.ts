@@ -3,13 +3,14 @@
 import { expect, test } from 'vitest';
 
 import { CONTRACT } from '../standin';
+import type { Away } from './api';
 import type { StudyState } from './events';
 import type { Answer, Report, StudyReport } from './reports';
 import { statusOf } from './status';
 
 const known = (change: Partial<StudyReport>): Answer => ({ kind: 'known', study: { ...CONTRACT, ...change } });
 const ended = (outcome: Report['outcome']): Answer => known({ report: { ...CONTRACT.report, outcome } });
-const words = (answer: Answer | null, away: string | null = null, live: StudyState | null = null) =>
+const words = (answer: Answer | null, away: Away | null = null, live: StudyState | null = null) =>
   statusOf(answer, away, live).map(each => `${each.tone}: ${each.words}`.trim());
 
 test('a report with findings speaks for itself', () => {
@@ -60,8 +61,18 @@ test('what Sightline says by itself is newer than its answer', () => {
 });
 
 test('that Sightline is away is said above what was known', () => {
-  expect(words(ended('withheld'), 'Sightline does not answer.')).toEqual([
+  expect(words(ended('withheld'), { kind: 'away', why: 'Sightline does not answer.' })).toEqual([
     expect.stringMatching(/^alert: .*may be old/),
     expect.stringMatching(/^warning/),
+  ]);
+});
+
+test('a session that has ended asks to sign in, and says that nothing is lost', () => {
+  const away: Away = { kind: 'away', why: 'Your session has ended.', isSignedOut: true };
+  expect(statusOf(known({}), away, null)).toEqual([
+    { tone: 'alert', words: expect.stringMatching(/^Your session has ended\. .*stays here/), isSignedOut: true },
+  ]);
+  expect(statusOf(away, away, null)).toEqual([
+    { tone: 'alert', words: 'Your session has ended. No report can be shown now.', isSignedOut: true },
   ]);
 });

@@ -1,5 +1,6 @@
 /** Where the reading of a study is, in words: silence must never look like a normal result. */
 
+import type { Away } from './api';
 import type { StudyState } from './events';
 import { spoken } from './reader';
 import { isRead, type Answer } from './reports';
@@ -10,22 +11,29 @@ export interface Status {
   words: string;
   /** 0 to 1 where it is known. */
   progress?: number;
+  /** Nothing changes before somebody signs in. */
+  isSignedOut?: boolean;
 }
 
-export function statusOf(answer: Answer | null, away: string | null, live: StudyState | null): Status[] {
+export function statusOf(answer: Answer | null, away: Away | null, live: StudyState | null): Status[] {
   const said = answer === null ? [{ tone: 'busy', words: 'Asking for the report …' } as const] : statusOfWork(answer, live);
   if (!away || answer?.kind === 'away') {
     return said;
   }
+  if (away.isSignedOut) {
+    return [{ tone: 'alert', words: `${away.why} What is shown may be old; what you have typed and drawn stays here.`, isSignedOut: true }, ...said];
+  }
   return [
-    { tone: 'alert', words: `Sightline cannot be reached; what is shown may be old. ${away} It is asked again every few seconds.` },
+    { tone: 'alert', words: `Sightline cannot be reached; what is shown may be old. ${away.why} It is asked again every few seconds.` },
     ...said,
   ];
 }
 
 function statusOfWork(answer: Answer, live: StudyState | null): Status[] {
   if (answer.kind === 'away') {
-    return [{ tone: 'alert', words: `No report can be shown now. ${answer.why} It is asked again every few seconds.` }];
+    return answer.isSignedOut
+      ? [{ tone: 'alert', words: `${answer.why} No report can be shown now.`, isSignedOut: true }]
+      : [{ tone: 'alert', words: `No report can be shown now. ${answer.why} It is asked again every few seconds.` }];
   }
   if (answer.kind === 'unknown' && !live?.state) {
     return [{ tone: 'warning', words: 'This study was not read by AI.' }];

@@ -1,7 +1,7 @@
 /** A radiologist's decision, on its way to Sightline. */
 
 import type { components } from '../types';
-import { call, ofStudy, type Reply } from './api';
+import { call, ofStudy, type Away, type Reply } from './api';
 import { readStudy, type StudyReport } from './reports';
 
 export type Verdict = components['schemas']['DecisionIn']['verdicts'][number];
@@ -16,7 +16,7 @@ export type Stored =
   | { kind: 'stored'; study: StudyReport }
   | { kind: 'overtaken'; name: string; moment: string }
   | { kind: 'refused'; why: string }
-  | { kind: 'away'; why: string };
+  | Away;
 
 export async function decide(studyUid: string, decision: DecisionIn): Promise<Stored> {
   return became(await call<StudyReport>(ofStudy(studyUid, '/decisions'), { post: decision }));
