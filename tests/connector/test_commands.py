@@ -101,6 +101,15 @@ def test_status_of_a_study_shows_every_step(settings: Settings, ledger: Ledger) 
     assert shown.stdout.index("First image.") < shown.stdout.index("Quiet for 5 s.")
 
 
+def test_status_of_a_study_shows_what_the_archive_committed_to(settings: Settings, ledger: Ledger) -> None:
+    ledger.arriving("1.2.3", "CT CHEST, 24 images", "First image.")
+    answered, _ = (ledger.commitments.ask("1.2.3", [uid]) for uid in ("1.2.3.4", "1.2.3.5"))
+    ledger.commitments.answer(answered, [], {"1.2.3.4": 0x0112})
+    shown = sightline("status", "1.2.3", settings=settings).stdout
+    assert "commitment to 1 results: refused for 1.2.3.4 (0x0112)" in shown
+    assert "commitment to 1 results: no answer" in shown
+
+
 @pytest.mark.parametrize("arguments", [("status", "1.2.9"), ("retry", "1.2.9")])
 def test_an_unknown_study_is_a_sentence(settings: Settings, arguments: tuple[str, str]) -> None:
     answer = sightline(*arguments, settings=settings)
@@ -205,7 +214,7 @@ def test_bad_settings_are_one_sentence(settings: Settings) -> None:
     assert "SIGHTLINE_WACHTER__QUIET_SECONDS is not a setting" in answer.stderr
 
 
-def test_a_folder_is_sent_whatever_the_transfer_syntax(orthanc: Orthanc, settings: Settings, tmp_path: Path) -> None:
+def test_a_folder_is_sent_whatever_the_transfer_syntax(orthanc: Orthanc, settings: Settings, ledger: Ledger, tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     for number, image in enumerate([*ct_series("1.2.71"), radiograph("1.2.72")]):
         save(image, folder / "deep" / f"{number}")
@@ -221,6 +230,7 @@ def test_a_folder_is_sent_whatever_the_transfer_syntax(orthanc: Orthanc, setting
         assert "notes.txt: not a DICOM file, skipped." in answer.stderr
         assert "DICOMDIR: a DICOMDIR, skipped." in answer.stderr
         until(lambda: httpx.get(f"{orthanc.url}/statistics").json()["CountInstances"] == 7)
+        until(lambda: ledger.sources("1.2.71") == ledger.sources("1.2.72") == {"SIGHTLINE_SEND"})
 
 
 def test_a_damaged_file_fails_the_command_and_the_others_are_sent(settings: Settings, tmp_path: Path) -> None:
