@@ -25,7 +25,7 @@ from rich.progress import Progress
 from scipy import ndimage
 
 from ai_engine.model.images import Kind
-from training.data import drr, slices
+from training.data import drr, mimics, slices
 from training.data.scene import SIZE, Scene
 from training.data.sources import Contoured, Scan, coarser, extended, healed, load_scan, nodule_shapes
 
@@ -49,13 +49,14 @@ _SHAPE_MM = 1.5
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A scene with its name and the patient that it was made from."""
+    """A scene with its name, the patient that it was made from, and what on it looks like fluid."""
 
     name: str
     patient: str
     kind: Kind
     image: NDArray[np.int16]
     masks: dict[str, NDArray[np.bool_]]
+    mimics: tuple[str, ...] = ()
 
 
 class Cases(Sequence[Case]):
@@ -96,7 +97,14 @@ class _Shard:
             label: np.unpackbits(self.masks[number]).reshape(SIZE, SIZE)[:height, :width].astype(bool)
             for number, label in enumerate(entry["labels"], start=entry["first_mask"])
         }
-        return Case(entry["name"], entry["patient"], entry["kind"], np.array(self.images[row, :height, :width]), masks)
+        return Case(
+            entry["name"],
+            entry["patient"],
+            entry["kind"],
+            np.array(self.images[row, :height, :width]),
+            masks,
+            tuple(entry.get("mimics", ())),
+        )
 
 
 _open_shard = lru_cache(maxsize=256)(_Shard)
@@ -112,7 +120,8 @@ def write_shard(folder: Path, scenes: Sequence[Scene], patient: str) -> str:
         height, width = scene.image.shape
         images[row, :height, :width] = scene.image
         entry = {"name": f"{folder.name}-{row:03d}", "patient": patient, "kind": scene.kind, "shape": [height, width]}
-        index.append(entry | {"labels": list(scene.masks), "first_mask": len(masks)})
+        told = {"mimics": list(scene.mimics)} if scene.mimics else {}
+        index.append(entry | {"labels": list(scene.masks), "first_mask": len(masks)} | told)
         for mask in scene.masks.values():
             whole = np.zeros((SIZE, SIZE), bool)
             whole[:height, :width] = mask
@@ -141,19 +150,24 @@ def grown(nodules: Sequence[Contoured], step_mm: tuple[float, float, float], rng
     return shapes
 
 
-def scenes_of(scan: Scan, kind: Kind, count: int, shapes: list[NDArray[np.bool_]], rng: np.random.Generator) -> Iterator[Scene]:
-    """Make scenes of one patient; ``shapes`` are nodules on the grid of a posed body, or of the scan for slices."""
+def scenes_of(
+    scan: Scan, kind: Kind, count: int, shapes: list[NDArray[np.bool_]], rng: np.random.Generator, fluid_mimics: bool = False
+) -> Iterator[Scene]:
+    """Make scenes of one patient; ``shapes`` are nodules on the grid of a posed body, or of the scan for slices.
+
+    With ``fluid_mimics`` every radiograph is one of :mod:`training.data.mimics`.
+    """
     if kind == "ct":
         for _ in range(count):
             yield slices.scene(scan, shapes, rng)
         return
     for first in range(0, count, SCENES_PER_POSE):
-        body = drr.pose(scan, rng)
+        body = drr.pose(scan, rng, turned=mimics.TURNED if fluid_mimics and rng.random() < 0.5 else 1.0)
         for _ in range(min(SCENES_PER_POSE, count - first)):
-            yield drr.scene(body, shapes, rng)
+            yield (mimics.scene if fluid_mimics else drr.scene)(body, shapes, rng)
 
 
-def plan(train: int, held_out: int) -> list[tuple[Split, str, Kind, int]]:
+def plan(train: int, held_out: int, projected_share: float = PROJECTED_SHARE) -> list[tuple[Split, str, Kind, int]]:
     """The shards to make: split, patient, kind and number of scenes, kinds and patients interleaved."""
     shards: list[tuple[Split, str, Kind, int]] = []
     order: tuple[Split, ...] = ("held_out_scenes", "held_out_patient", "train")
@@ -162,8 +176,8 @@ def plan(train: int, held_out: int) -> list[tuple[Split, str, Kind, int]]:
         owed: dict[tuple[str, Kind], float] = defaultdict(float)
         while wanted > 0:
             for patient, share in PATIENTS[split]:
-                owed[patient, "projection"] += share * PROJECTED_SHARE
-                owed[patient, "ct"] += share * (1 - PROJECTED_SHARE)
+                owed[patient, "projection"] += share * projected_share
+                owed[patient, "ct"] += share * (1 - projected_share)
             patient, kind = max(owed, key=lambda key: owed[key])
             owed[patient, kind] -= 1
             size = min(SHARD if split == "train" else 64, wanted)
@@ -182,15 +196,15 @@ class _Order:
     kind: Kind
     scenes: int
     seed: tuple[int, int]
+    fluid_mimics: bool
 
     def make(self) -> str:
         """Write the shard; return its hash."""
         torch.set_num_threads(1)
         scan = scan_of(self.patient, self.kind, self.sources)
         shapes = shapes_on(drr.STEP_MM if self.kind == "projection" else scan.spacing_mm, self.sources)
-        return write_shard(
-            self.folder, list(scenes_of(scan, self.kind, self.scenes, shapes, np.random.default_rng(self.seed))), self.patient
-        )
+        made = scenes_of(scan, self.kind, self.scenes, shapes, np.random.default_rng(self.seed), self.fluid_mimics)
+        return write_shard(self.folder, list(made), self.patient)
 
 
 @cache
@@ -207,8 +221,11 @@ def shapes_on(step_mm: tuple[float, float, float], sources: Path) -> list[NDArra
     return grown(nodule_shapes(sources, NODULES, seed=0), step_mm, np.random.default_rng(0))
 
 
-def make(out: Path, sources: Path, train: int, held_out: int, seed: int, processes: int = 1) -> None:
-    """Make all shards that ``out`` does not hold yet, several at a time. The same arguments make the same bytes."""
+def make(out: Path, sources: Path, train: int, held_out: int, seed: int, processes: int = 1, fluid_mimics: bool = False) -> None:
+    """Make all shards that ``out`` does not hold yet, several at a time. The same arguments make the same bytes.
+
+    With ``fluid_mimics`` all are radiographs on which something looks like fluid.
+    """
     out.mkdir(parents=True, exist_ok=True)
     path = out / "manifest.json"
     manifest: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"seed": seed, "shards": []}
@@ -216,7 +233,7 @@ def make(out: Path, sources: Path, train: int, held_out: int, seed: int, process
         raise SystemExit(f"{out} was made with seed {manifest['seed']}; choose another folder.")
     done = {shard["name"] for shard in manifest["shards"]}
     waiting: dict[Future[str], dict[str, Any]] = {}
-    shards = plan(train, held_out)
+    shards = plan(train, held_out, 1.0 if fluid_mimics else PROJECTED_SHARE)
     with Progress() as progress, ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
         task = progress.add_task("scenes", total=sum(count for *_, count in shards))
         for number, (split, patient, kind, count) in enumerate(shards):
@@ -224,7 +241,7 @@ def make(out: Path, sources: Path, train: int, held_out: int, seed: int, process
             if name in done:
                 progress.advance(task, count)
                 continue
-            order = _Order(out / name, sources, patient, kind, count, (seed, number))
+            order = _Order(out / name, sources, patient, kind, count, (seed, number), fluid_mimics)
             waiting[pool.submit(order.make)] = {"name": name, "split": split, "patient": patient, "kind": kind, "scenes": count}
         for finished in as_completed(waiting):
             manifest["shards"].append(waiting[finished] | {"sha256": finished.result()})
@@ -244,8 +261,17 @@ def main() -> None:
     parser.add_argument("--held-out", type=int, default=192, help="scenes of each held-out split")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=1, help="shards made at the same time")
+    parser.add_argument("--fluid-mimics", action="store_true", help="radiographs alone, on which something looks like an effusion")
     arguments = parser.parse_args()
-    make(arguments.out, arguments.sources, arguments.scenes, arguments.held_out, arguments.seed, arguments.processes)
+    make(
+        arguments.out,
+        arguments.sources,
+        arguments.scenes,
+        arguments.held_out,
+        arguments.seed,
+        arguments.processes,
+        arguments.fluid_mimics,
+    )
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ class Body:
         silhouette = _silhouette(labels)
         covered = ndimage.binary_dilation(silhouette, _DISC)
         seen = {side: lung.sum(axis=1)[::-1] * STEP_MM[1] > np.where(covered, RECESS_MM, 0) for side, lung in lungs.items()}
-        shadows = {f"{side} lung": _largest(ndimage.binary_opening(shadow & ~domes, _DISC)) for side, shadow in seen.items()}
+        shadows = {f"{side} lung": smooth(shadow & ~domes) for side, shadow in seen.items()}
         shadows["mediastinum"] = silhouette
         if has_organs:
             shadows |= _heart(_largest(ndimage.binary_opening(project_mask(labels == HEART), _DISC)), shadows)
@@ -150,9 +150,12 @@ def transmit(line: NDArray[np.float32], photons: float, rng: np.random.Generator
     return np.asarray(-np.log((counts + 1) / photons), np.float32)
 
 
-def pose(scan: Scan, rng: np.random.Generator, amount: float = 1.0) -> Body:
-    """Turn, tilt, stretch and bend a body, and grow or shrink its heart. ``amount`` 0 leaves it as it lay; 1 is how patients differ."""
-    angles = np.deg2rad(rng.uniform(-1, 1, 3) * (4, 7, 8) * amount)  # in the picture's plane, nodding, turning
+def pose(scan: Scan, rng: np.random.Generator, amount: float = 1.0, turned: float = 1.0) -> Body:
+    """Turn, tilt, stretch and bend a body, and grow or shrink its heart. ``amount`` 0 leaves it as it lay; 1 is how patients differ.
+
+    ``turned`` widens the angles of nodding and turning alone.
+    """
+    angles = np.deg2rad(rng.uniform(-1, 1, 3) * (4, 7 * turned, 8 * turned) * amount)  # in the picture's plane, nodding, turning
     scale = np.exp(rng.uniform(-1, 1, 3) * (0.2, 0.15, 0.15) * amount)
     growth = rng.uniform(-0.1, 0.4) * amount
     size_mm = np.asarray(scan.hounsfield.shape) * scan.spacing_mm
@@ -337,6 +340,11 @@ def _seen(label: str, change: NDArray[np.float32], voxels: Mask, body: Body, lun
     return seen, bool(seen.sum() >= LEAST_PIXELS and change[seen].max() > enough)
 
 
+def smooth(shadow: Mask) -> Mask:
+    """A lung's shadow without its spurs, in one piece."""
+    return _largest(ndimage.binary_opening(shadow, _DISC))
+
+
 def _largest(mask: Mask) -> Mask:
     pieces, count = ndimage.label(mask)
     if count <= 1:
@@ -347,7 +355,12 @@ def _largest(mask: Mask) -> Mask:
 def scene(body: Body, shapes: list[Mask], rng: np.random.Generator) -> Scene:
     """One radiograph as a department would store it."""
     line, masks = render(body, draw_wanted(rng), shapes, rng)
+    return taken(line, masks, rng)
+
+
+def taken(line: NDArray[np.float32], masks: dict[str, Mask], rng: np.random.Generator, mimics: tuple[str, ...] = ()) -> Scene:
+    """The stored film of line integrals with their masks; ``mimics`` names what is on it and looks like fluid."""
     line = film.surroundings(line, masks["right lung"] | masks["left lung"], STEP_MM[0], rng)
     line = transmit(line, photons=10 ** float(rng.uniform(4.4, 6)), rng=rng)
     image, masks = film.developed(line, masks, rng)
-    return Scene("projection", image, {name: mask for name, mask in masks.items() if mask.sum() >= 12})
+    return Scene("projection", image, {name: mask for name, mask in masks.items() if mask.sum() >= 12}, mimics)

@@ -21,8 +21,10 @@ class Scene:
         kind: a frontal radiograph, or an axial CT slice.
         image: int16 ``(row, column)``, patient's right on the left; grey values 0 to 255 for a projection (bright where dense), HU for CT.
         masks: boolean ``(row, column)`` by label: a term of the report with its side before it where it has one ("left nodule").
+        mimics: what is on it and looks like fluid, by the names of :mod:`training.data.mimics`.
     """
 
     kind: Kind
     image: NDArray[np.int16]
     masks: dict[str, NDArray[np.bool_]]
+    mimics: tuple[str, ...] = ()

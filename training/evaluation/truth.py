@@ -197,7 +197,7 @@ def _scene(cases: Cases, index: int) -> Truth:
         masks=case.masks,
         judged=frozenset(judged),
         normal=not any(TERMS[name_of(label)].kind == "finding" for label in case.masks),
-        groups={"kind": case.kind},
+        groups={"kind": case.kind} | ({"looks like fluid": ", ".join(sorted(case.mimics))} if case.mimics else {}),
         report=sentences_in(text),
     )
 
