@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from pydicom import Dataset
-from pydicom.uid import MPEG2MPML, generate_uid
+from pydicom.uid import MPEG2MPML
 
 from radiology import image
 from radiology.errors import IncompleteStudy, StudyError, UnsupportedImage
@@ -37,7 +37,7 @@ def test_a_series_that_is_not_there_is_named() -> None:
         Study.from_instances(ct_slices(1)).find_series("1.2.3")
 
 
-@pytest.mark.parametrize("syntax", [MPEG2MPML, generate_uid()])
+@pytest.mark.parametrize("syntax", [MPEG2MPML, "2.25.1"])
 def test_pixels_that_cannot_be_decoded_are_refused_by_their_transfer_syntax(syntax: str) -> None:
     slices = ct_slices(2)
     slices[0].file_meta.TransferSyntaxUID = syntax
