@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
@@ -41,11 +42,17 @@ def ledger(archive: Orthanc) -> Iterator[Ledger]:
 
 
 @pytest.fixture(scope="package")
-def origin(archive: Orthanc, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of the API and the viewer with the extension as it is now."""
+def extension(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the extension as it is now."""
     folder = tmp_path_factory.mktemp("extension")
     stack.build_extension(folder)
-    with stack.served(archive.settings, folder) as origin:
+    return folder
+
+
+@pytest.fixture(scope="package")
+def origin(archive: Orthanc, extension: Path) -> Iterator[str]:
+    """Address of the API and the viewer."""
+    with stack.served(archive.settings, extension) as origin:
         yield origin
 
 

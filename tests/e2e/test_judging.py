@@ -1,19 +1,24 @@
 """A radiologist decides on a report in the viewer; what the archive holds afterwards is what was decided."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
 
 import numpy as np
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 import dicom_sr
 from connector.pacs import Pacs
 from dicom_sr import Version
 from radiology.judgement import Judgement
+from radiology.settings import AccessSettings
 from radiology.study import Study
 from tests.connector.waiting import until
-from tests.e2e import chest
+from tests.e2e import chest, stack
 from tests.e2e.seat import NODULE, Seat
+from tests.issuer import issuing
+from tests.orthanc import Orthanc
 
 pytestmark = pytest.mark.timeout(1000)  # a browser without a GPU, on a machine that may be busy
 
@@ -198,3 +203,39 @@ def test_a_report_is_read_and_signed_without_a_mouse(seat: Seat, ct: Study, stor
     expect(seat.panel).to_contain_text("Signed by Marie Curie")
     assert stored(ct, 5).verified_by is not None
     seat.assert_undisturbed()
+
+
+@pytest.mark.slow
+def test_who_signs_in_judges_in_the_name_of_the_account_and_signs_in_again_in_another_tab(
+    browser: Browser, archive: Orthanc, extension: Path, ct: Study, stored: Callable[[Study, int], Version]
+) -> None:
+    with issuing() as issuer, ExitStack() as open_:
+        access = AccessSettings(issuer=issuer.url, organization="Institut du Radium")
+        origin = open_.enter_context(stack.served(archive.settings.model_copy(update={"access": access}), extension))
+        context = browser.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce", locale="en-GB")
+        open_.callback(context.close)
+        seat = Seat(context.new_page(), origin)
+        seat.page.set_default_timeout(90_000)
+        seat.open(ct.study_uid)
+        expect(seat.panel.get_by_role("button", name="Marie Curie")).to_be_visible()
+        seat.sentence(NODULE_SENTENCE).click()
+        seat.press("a")
+        decided = stored(ct, 2).report.findings[0].judged
+        assert decided is not None
+        assert (decided.observer.name, decided.observer.organization) == ("Curie^Marie", "Institut du Radium")
+
+        context.clear_cookies()
+        seat.sentence(FLUID_SENTENCE).click()
+        seat.press("x", "2")
+        expect(seat.panel).to_contain_text("Your session has ended. Nothing is lost")
+        link = seat.panel.get_by_role("link", name="Sign in again")
+        expect(link).to_be_visible()
+        seat.assert_accessible()
+        seat.picture("session-ended")
+        with context.expect_page() as opened:
+            link.click()
+        opened.value.wait_for_url(f"{origin}/**")
+        expect(link).to_have_count(0)
+        seat.panel.get_by_role("button", name="Send again").click()
+        seat.await_boxes([NODULE_SENTENCE])
+        assert stored(ct, 3).number == 3

@@ -169,8 +169,8 @@ export class Judging extends Store<State> {
       queue: this.get().queue.map(each => (isHeldToo(each) && !each.held ? { ...each, held } : each)),
       said: `Not stored: ${sent.words}`,
     });
-    if (held.kind === 'overtaken') {
-      void this.reading.reload();
+    if (held.kind === 'overtaken' || (held.kind === 'away' && held.isSignedOut)) {
+      void this.reading.reload(); // the panel says what is so now
     }
   }
 }
