@@ -85,7 +85,8 @@ def sources(study: Study, findings: tuple[Finding, ...]) -> Iterator[Source]:
         if series.modality in VOLUME_MODALITIES:
             groups = [places]
         else:
-            groups = [[place for place in places if place[2].box.start[0] == index] for index in range(len(series.frames))]
+            films = sorted({region.box.start[0] for *_, region in places})
+            groups = [[place for place in places if place[2].box.start[0] == film] for film in films]
         for group in groups:
             if group:
                 first = min(region.box.start[0] for *_, region in group)

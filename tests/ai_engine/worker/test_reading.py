@@ -29,6 +29,7 @@ from radiology.report import ModelIdentity, Outcome
 from radiology.settings import LedgerSettings, ResultSettings, Settings, WatcherSettings
 from radiology.study import Study, digest
 from tests.ai_engine.chest_studies import ct, radiographs
+from tests.connector.committing import committing
 from tests.dicom_sr.reports import report_on
 from tests.dicom_sr.sources import ct_series
 from tests.orthanc import Orthanc
@@ -94,8 +95,11 @@ def test_a_study_that_claims_more_than_any_has_is_refused_without_making_room_fo
     assert says in document.to_json()
 
 
-def test_a_series_that_claims_too_much_does_not_keep_the_others_from_being_read(read: Callable[[list[FileDataset]], Job]) -> None:
-    good, bad = ct(3), ct(3)
+@pytest.mark.parametrize("study", [lambda: radiographs("PA"), lambda: ct(3)], ids=["DX", "CT"])
+def test_a_series_that_claims_too_much_does_not_keep_the_others_from_being_read(
+    read: Callable[[list[FileDataset]], Job], study: Callable[[], list[FileDataset]]
+) -> None:
+    good, bad = study(), study()
     for each in bad:
         each.StudyInstanceUID, each.NumberOfFrames = good[0].StudyInstanceUID, 1_000_000
     assert read([*good, *bad]).state is JobState.DONE
@@ -397,6 +401,30 @@ def test_the_ledger_and_the_results_reasons_hold_nothing_of_the_patient(read: Ca
     written = repr(job) + repr(ledger.history(job.job_id))
     assert "DOE" not in written
     assert "SECRET-ID" not in written
+
+
+def test_a_study_is_not_done_before_the_archive_commits_to_its_results(
+    worker: Worker, ledger: Ledger, pacs: Pacs, orthanc: Orthanc
+) -> None:
+    pacs.store(instances := radiographs("PA"))
+    job_id, refused = queued(ledger, instances), {"reason": 0x0112}
+
+    def commit(uids: list[str]) -> dict[str, int]:
+        return dict.fromkeys(uids, refused["reason"]) if refused else {}
+
+    with committing(orthanc.settings.listener, commit, stays=True) as port:
+        asking = orthanc.settings.pacs.model_copy(update={"port": port.port, "storage_commitment": "ask"})
+        delivery = Delivery(orthanc.settings.model_copy(update={"pacs": asking}), pacs, ledger.commitments)
+        worker = replace(worker, delivery=delivery)
+        assert (job := read_study(job_id, worker)) is not None
+        assert job.state is JobState.QUEUED
+        assert "does not commit to keep" in job.reason
+        assert "(0x0112)" in job.reason
+        refused.clear()
+        assert (job := read_study(job_id, worker)) is not None
+    assert job.state is JobState.DONE
+    assert job.reason.endswith("results are in the archive, and it has committed to keep them.")
+    assert {str(result.SOPInstanceUID) for result in pacs.results(job.study_uid)} == set(job.result_uids), "the same, stored once"
 
 
 @pytest.mark.parametrize(("takes_label_maps", "written"), [(True, "LABELMAP"), (False, "BINARY")])
