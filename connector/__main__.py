@@ -122,6 +122,9 @@ def status(
     console.print(f"Study {job.study_uid}\n{job.description}, revision {job.revision}, {job.attempts} attempts, {job.priority}")
     for step in ledger.history(job.job_id):
         console.print(f"{_clock(step.time)}  [{_COLOURS[step.target]}]{step.target:9}[/] {step.reason}", soft_wrap=True)
+    for asked in ledger.commitments.of_study(study_uid):
+        results = f"the archive's commitment to {len(asked.instance_uids)} results"
+        console.print(f"{_clock(asked.asked)}  {results}: {asked.outcome}", soft_wrap=True)
 
 
 @app.command()

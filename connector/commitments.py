@@ -41,6 +41,13 @@ class Transaction:
     failures: Mapping[str, int]
 
     @property
+    def outcome(self) -> str:
+        """What the archive answered, in words."""
+        if not self.answered:
+            return "no answer"
+        return ", ".join(f"refused for {uid} (0x{reason:04X})" for uid, reason in sorted(self.failures.items())) or "given"
+
+    @property
     def committed(self) -> frozenset[str]:
         """The SOP Instance UIDs that the archive has committed to."""
         return frozenset(self.instance_uids) - self.failures.keys() if self.answered else frozenset()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from threading import Event
 from typing import Any
 
 import structlog
@@ -109,10 +110,19 @@ class Delivery:
             raise _NoAnswer("does not answer at its DICOM port, so it could not be asked for a commitment") from error
         if not association.accepted_contexts:
             raise _NoAnswer("offers no storage commitment")
-        association.bind(evt.EVT_N_EVENT_REPORT, answered(lambda event: receive(event, self._commitments)))
+        nothing_to_answer = Event()
+        nothing_to_answer.set()
+
+        def take(event: evt.Event) -> int:
+            nothing_to_answer.clear()
+            return receive(event, self._commitments)
+
+        association.bind(evt.EVT_N_EVENT_REPORT, answered(take))
+        association.bind(evt.EVT_DIMSE_SENT, lambda event: nothing_to_answer.set())
         try:
             yield association
         finally:
+            nothing_to_answer.wait(self._archive.timeout_seconds)  # a release would overtake our answer to the report
             association.release()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from pydicom import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE, build_context, build_role, evt
+from pynetdicom.dimse_messages import N_ACTION_RSP
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance, Verification
 
 from radiology.settings import ListenerSettings
@@ -42,19 +43,24 @@ class Committing:
         self._listener, self._commit, self._stays = listener, commit, stays
         entity = AE("ORTHANC")
         entity.add_supported_context(offers)
-        self.server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_N_ACTION, self._answer)])
+        handlers: list[evt.EventHandlerType] = [(evt.EVT_N_ACTION, self._answer), (evt.EVT_DIMSE_SENT, self._answered)]
+        self.server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
         self.port = int(self.server.server_address[1])
 
     def _answer(self, event: evt.Event) -> tuple[int, None]:
         asked = event.action_information
         self.asked.append(asked)
-        failures = self._commit([str(item.ReferencedSOPInstanceUID) for item in asked.ReferencedSOPSequence])
-        if failures is not None:
-            Thread(target=self._report, args=(event.assoc, asked, failures)).start()
         return 0x0000, None
 
-    def _report(self, association: Any, asked: Dataset, failures: Mapping[str, int]) -> None:
-        self.statuses.append(_send(association, asked, failures) if self._stays else report(self._listener, asked, failures))
+    def _answered(self, event: evt.Event) -> None:
+        """The question is answered: now the report may follow, and not before, as pynetdicom would take it for the answer."""
+        if isinstance(event.message, N_ACTION_RSP):
+            Thread(target=self._report, args=(event.assoc, self.asked[-1])).start()
+
+    def _report(self, association: Any, asked: Dataset) -> None:
+        failures = self._commit([str(item.ReferencedSOPInstanceUID) for item in asked.ReferencedSOPSequence])
+        if failures is not None:
+            self.statuses.append(_send(association, asked, failures) if self._stays else report(self._listener, asked, failures))
 
 
 @contextmanager
