@@ -42,12 +42,12 @@ class Running:
 
 
 @contextmanager
-def sightline(folder: Path, pacs: PacsSettings | None = None) -> Iterator[Running]:
-    """Sightline's listener as a service; without an archive it only collects."""
+def sightline(folder: Path, pacs: PacsSettings | None = None, **chosen: int) -> Iterator[Running]:
+    """Sightline's listener as a service, with these of its settings; without an archive it only collects."""
     settings = Settings(
         data_folder=folder,
         log=LogSettings(level="ERROR"),
-        listener=ListenerSettings(port=free_port(), minimum_free_bytes=1 << 20),
+        listener=ListenerSettings(port=free_port(), minimum_free_bytes=1 << 20, **chosen),
         pacs=pacs or PacsSettings(port=free_port()),
     )
     ours = {name: value for name, value in os.environ.items() if not name.startswith("SIGHTLINE_")}

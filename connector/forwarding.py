@@ -28,6 +28,8 @@ from radiology.settings import Settings
 _LONGEST_PAUSE_SECONDS = 30.0
 _LOOK_SECONDS = 1.0
 _HANG_UPS = 3
+_BATCH = 500
+"""Files that are looked at before an association: an archive that is down is not worth reading thousands of them again and again."""
 
 _log = structlog.get_logger()
 
@@ -119,7 +121,7 @@ class Forwarder:
         pause = _LOOK_SECONDS
         while not self._stop.is_set():
             self._wake.clear()
-            paths = self._spool.waiting()
+            paths = self._spool.waiting()[:_BATCH]
             try:
                 if paths:
                     self.forward(paths)

@@ -7,8 +7,10 @@ instance that the command announced, 0xC000 no readable data set. Nothing of a d
 
 from __future__ import annotations
 
+import resource
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from threading import Event
@@ -104,6 +106,8 @@ class Listener:
     def _store(self, event: evt.Event) -> int:
         try:
             status, reason = self._receive(event)
+        except MemoryError:
+            status, reason = OUT_OF_RESOURCES, "SIGHTLINE_LISTENER__MAXIMUM_MEMORY_BYTES are in use."
         except Exception as error:  # noqa: BLE001 - the sender must be answered, whatever happens
             status, reason = CANNOT_UNDERSTAND, f"The data set cannot be read ({type(error).__name__})."
         if status != SUCCESS:
@@ -158,10 +162,11 @@ class _Announcer:
         self._own_ae_title = own_ae_title
         self._announced: Mapping[tuple[str, str], set[str]] = {}
         self._unnoted: set[tuple[str, str]] = set()
+        self._signs_due = 0.0
         ledger.forget_associations()
 
     def announce(self, sending: Mapping[tuple[str, str], set[str]], spooled: set[str]) -> None:
-        """Bring the ledger up to date, give a sign of life for each study, and note for good who sends it."""
+        """Bring the ledger up to date, now and then give a sign of life for each study, and note for good who sends it."""
         self._unnoted |= {
             (study_uid, key[1]) for key, studies in sending.items() for study_uid in studies - self._announced.get(key, set())
         }
@@ -169,12 +174,16 @@ class _Announcer:
             self._ledger.sent_by(study_uid, ae_title)
             self._unnoted.discard((study_uid, ae_title))
         now = {**sending, **({(_SPOOL, self._own_ae_title): spooled} if spooled else {})}
+        known = dict(self._announced)
         for key, studies in self._announced.items():
             if studies - now.get(key, set()):
                 self._ledger.association_closed(key[0])
-        for (association, calling_ae), studies in now.items():
-            for study_uid in studies:
-                self._ledger.association_open(association, study_uid, calling_ae)
+                del known[key]
+        if time.monotonic() >= self._signs_due:
+            known, self._signs_due = {}, time.monotonic() + _ANNOUNCE_SECONDS
+        for key, studies in now.items():
+            for study_uid in studies - known.get(key, set()):
+                self._ledger.association_open(key[0], study_uid, key[1])
         self._announced = now
 
 
@@ -182,6 +191,12 @@ def _services(settings: Settings, ledger: Ledger) -> list[Service]:
     """What is offered beside storage, as far as it is wanted."""
     services: list[Service] = [Reports(ledger.commitments)] if settings.pacs.storage_commitment == "ask" else []
     return [*services, StepService(ledger.steps)] if settings.listener.procedure_steps else services
+
+
+def _limit_memory(size: int) -> None:
+    """Let this process have so many bytes of its own; what wants more fails alone: its association ends, or it is answered 0xA700."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (size if hard == resource.RLIM_INFINITY else min(size, hard), hard))
 
 
 def run(settings: Settings) -> None:
@@ -194,6 +209,7 @@ def run(settings: Settings) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
+    _limit_memory(settings.listener.maximum_memory_bytes)
     spool = Spool(settings.data_folder / "spool")
     spool.readmit()
     ledger = Ledger.open(settings)

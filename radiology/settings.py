@@ -69,6 +69,9 @@ class ListenerSettings(TlsSettings):
     idle_seconds: float = Field(60.0, description="An association that is silent for this long, or that long over one PDU, is ended.")
     maximum_pdu_bytes: int = Field(131072, description="Largest PDU it receives.")
     maximum_instance_bytes: int = Field(1 << 31, description="Longest instance it takes; it is held in memory while it comes.")
+    maximum_memory_bytes: int = Field(
+        4 << 30, ge=1 << 28, description="Memory of its process; what wants more is refused with 0xA700, or its association ends."
+    )
     minimum_free_bytes: int = Field(1 << 30, description="With less disk free than this it answers 0xA700, try again later.")
 
     @model_validator(mode="after")
@@ -170,6 +173,7 @@ class AccessSettings(Section):
     client_id: str = Field("sightline", description="Our name at the issuer; the audience of the tokens that programs bring.")
     client_secret: SecretStr = Field(SecretStr(""), description="Our secret at the issuer; empty for a public client.")
     roles_claim: str = Field("realm_access.roles", description="Claim with somebody's roles; a dot goes one object deeper.")
+    studies_claim: str = Field("", description="Claim with the institutions whose studies somebody may see; empty shows everybody all.")
     organization: str = Field("", max_length=64, description="The hospital or practice of the accounts; empty lets each reader type it.")
     session_secret: SecretStr = Field(SecretStr(""), description="Signs the cookies; empty makes one, and a restart signs everybody out.")
     session_hours: float = Field(8.0, description="How long somebody stays signed in.")
