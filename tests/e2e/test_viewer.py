@@ -86,6 +86,7 @@ def test_a_sentence_leads_to_the_series_that_shows_it(seat: Seat, file_study: Ca
     seat.assert_undisturbed()
 
 
+@pytest.mark.slow
 def test_a_study_that_was_not_read_says_so(seat: Seat, file_study: Callable[..., Study]) -> None:
     study = file_study(chest.ct_study())
     seat.open(study.study_uid)
@@ -122,6 +123,7 @@ def test_without_the_api_the_panel_says_so_and_the_overlay_is_there(seat: Seat, 
     assert seat.picture("without-api").coloured(NODULE) > 1000
 
 
+@pytest.mark.slow
 def test_what_is_rejected_is_gone_from_the_viewer(seat: Seat, pacs: Pacs, file_study: Callable[..., Study]) -> None:
     study = file_study(chest.ct_study(), chest.ct_report)
     version = dicom_sr.current(pacs.results(study.study_uid), study)
