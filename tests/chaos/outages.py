@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,9 @@ def _filled(folder: Path, left: int) -> Iterator[None]:
     """Fill the disk of a folder but for so many bytes."""
     ballast = folder / "ballast"
     with ballast.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(shutil.disk_usage(folder).free - left, 1))
+        while (room := shutil.disk_usage(folder).free - left) > 0:
+            with suppress(OSError):  # somebody else was faster; there is less room now
+                os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, room)
     try:
         yield
     finally:
