@@ -72,4 +72,5 @@ def test_every_figure_of_a_reader_who_knows_lungs_but_never_looks(films: Path, b
 
     page = write_page([scores, scores], "films", tmp_path).read_text()
     assert "| structures.left_lung.dice | 3 |" in page
+    assert page.count("\n| rotation | ") == 5
     assert all((tmp_path / "pictures" / f"evaluation-films-{kind}.png").exists() for kind in ("dice", "corruptions"))

@@ -57,6 +57,8 @@ def write_page(readers: Sequence[Figures], name: str, folder: Path) -> Path:
         *_table(["figure", "n", *(f"{each['reader']} (95 %)" for each in readers)], (_headline_row(readers, each) for each in HEADLINE)),
     ]
     lines += ["", f"## More of {first['reader']}", "", *_tables(first)]
+    if first.get("corruptions"):
+        lines += ["", "## Made worse", "", *_table(["how", "severity", *HEADLINE], _worse_rows(first["corruptions"]))]
     pictures = folder / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
     for kind, draw in _PLOTS.items():
@@ -111,6 +113,14 @@ def _rows(parts: Figures, columns: dict[str, str]) -> Iterable[list[str]]:
 def _group_rows(figures: Figures) -> Iterable[list[str]]:
     for name, group in figures["subgroups"].items():
         yield [name, str(group["images"]), *(_with_interval(group["figures"][each], group["intervals"][each]) for each in HEADLINE)]
+
+
+def _worse_rows(curves: dict[str, list[Figures]]) -> Iterable[list[str]]:
+    """The images as they are, then each corruption at each severity."""
+    untouched = next(iter(curves.values()))[0]
+    yield ["as they are", "0", *(_cell(untouched[name]) for name in HEADLINE)]
+    for how, steps in curves.items():
+        yield from ([how, str(step["severity"]), *(_cell(step[name]) for name in HEADLINE)] for step in steps[1:])
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
