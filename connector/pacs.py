@@ -25,11 +25,13 @@ from connector import association
 from connector.spool import is_uid
 from dicom_sr import is_ours
 from dicom_sr.identity import MODALITIES
-from radiology.errors import IncompleteStudy, PacsRefused, PacsUnreachable, SopClassRefused, StudyError
+from radiology.errors import IncompleteStudy, PacsFull, PacsRefused, PacsUnreachable, SopClassRefused, StudyError
 from radiology.settings import PacsSettings
 from radiology.study import Series, Study
 
 _ANY_TRANSFER_SYNTAX = (("application/dicom", "*"),)
+_OUT_OF_RESOURCES = 0xA700
+"""Class of Failure Reasons and statuses (PS3.4 Table B.2-1)."""
 _UNREACHABLE = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 _CHANGED_BY_RESULTS = frozenset({"00080061", "00080062", "00201206", "00201208"})
 """Tags of what a list of studies says of the series and instances in them (PS3.18 10.6.3.3.1)."""
@@ -89,9 +91,16 @@ class Pacs:
             found = self._client.search_for_studies(search_filters={"StudyInstanceUID": study_uid})
         return next((str(Dataset.from_json(study).get("PatientID") or "") for study in found), "")
 
+    def institution(self, study_uid: str) -> str | None:
+        """Return the Institution Name (0008,0080) of a study, empty where it says none; None where the archive does not know the study."""
+        with _translated(f"look for study {study_uid}"):
+            found = self._client.search_for_studies(search_filters={"StudyInstanceUID": study_uid}, fields=["InstitutionName"])
+        studies = [Dataset.from_json(study) for study in found]
+        return next((str(study.get("InstitutionName") or "") for study in studies if study.StudyInstanceUID == study_uid), None)
+
     def others(self, study_uid: str) -> list[Dataset]:
         """Return the QIDO-RS answers on the other studies of a study's patient, the newest first; none where it has no Patient ID."""
-        fields = ["IssuerOfPatientID", "StudyDescription", "ModalitiesInStudy"]
+        fields = ["IssuerOfPatientID", "StudyDescription", "ModalitiesInStudy", "InstitutionName"]
         with _translated(f"look for other studies of the patient of study {study_uid}"):
             found = self._client.search_for_studies(search_filters={"StudyInstanceUID": study_uid}, fields=fields)
             patient = next((_patient(Dataset.from_json(study)) for study in found), ("", ""))
@@ -172,8 +181,9 @@ class Pacs:
 
         Raises:
             SopClassRefused: the archive does not take objects of the class of one or more of them, and took the others.
-            PacsRefused: the archive did not take one (STOW-RS answers 202 or lists it as failed), or took it and does
-                not list it. The others are stored; calling this again sends only the missing ones.
+            PacsFull: the archive has no room, or says that it took one and does not list it.
+            PacsRefused: the archive did not take one (STOW-RS answers 202 or lists it as failed). The others are stored;
+                calling this again sends only the missing ones.
         """
         held = self.stored(instances)
         missing = [instance for instance in instances if str(instance.SOPInstanceUID) not in held]
@@ -186,11 +196,14 @@ class Pacs:
         which = ", ".join(f"{uid} (0x{reason:04X})" for uid, reason in failed.items())
         if failed and set(failed.values()) == {association.CLASS_NOT_SUPPORTED}:
             raise SopClassRefused(f"The archive does not take the SOP class of {which}; add it there, or set what it takes.")
+        if failed and all(reason & 0xFF00 == _OUT_OF_RESOURCES for reason in failed.values()):
+            raise PacsFull(f"The archive has no room for {which}; free its disk.")
         if failed:
             raise PacsRefused(f"The archive did not store {which}; look at its log.")
         missing = {str(instance.SOPInstanceUID) for instance in instances} - self.stored(instances)
-        if missing:
-            raise PacsRefused(f"The archive answered that it stored {', '.join(sorted(missing))}, but does not list it; look at its log.")
+        if missing:  # Orthanc says so by STOW-RS when its disk is full
+            which = ", ".join(sorted(missing))
+            raise PacsFull(f"The archive answered that it stored {which}, but does not list it; see that its disk has room.")
 
     def _stow(self, instances: Sequence[Dataset]) -> Mapping[str, int]:
         """Send instances by STOW-RS; return the Failure Reason of each that was not stored (PS3.18 10.5.3)."""

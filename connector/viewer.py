@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -19,10 +20,12 @@ from fastapi import APIRouter, FastAPI, HTTPException, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
+from pydicom import Dataset
 from starlette.background import BackgroundTask
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import Scope
 
+from connector.access import User
 from connector.pacs import decode_separators
 from radiology.settings import ApiSettings, PacsSettings
 
@@ -43,6 +46,9 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",  # study UIDs are part of the address
     "X-Content-Type-Options": "nosniff",
 }
+
+DICOM_JSON = "application/dicom+json"
+_INSTITUTION = "00080080"
 
 _RESOURCE = re.compile(r"studies(/(?!\.+(/|$))[\w.,-]+)*")
 """Search and retrieve transactions of PS3.18 10.4 and 10.6; Orthanc has more below the same root (its remote servers, for one)."""
@@ -103,10 +109,10 @@ def configuration() -> dict[str, Any]:
     }
 
 
-def archive_window(settings: PacsSettings, seen: Callable[[Request, str], None]) -> APIRouter:
+def archive_window(settings: PacsSettings, seen: Callable[[Request, str], None], asks: Callable[[Request], User | None]) -> APIRouter:
     """Return the routes below ``/dicom-web``: GET of studies and what is in them, streamed from the archive.
 
-    ``seen`` is told of each study that is looked at.
+    ``seen`` is told of each study that is looked at; ``asks`` says who asks, of whose institutions' studies alone is told.
     """
 
     @asynccontextmanager
@@ -127,12 +133,15 @@ def archive_window(settings: PacsSettings, seen: Callable[[Request, str], None])
             raise HTTPException(406, "JPEG-LS is not offered; ask for another transfer syntax.")
         if "/" in resource:
             await run_in_threadpool(seen, request, resource.split("/")[1])
+        user = asks(request)
+        is_cut = resource == "studies" and user is not None and user.institutions is not None
+        page = Page.of(query) if is_cut else None
         client: httpx.AsyncClient = request.app.state.archive
         asked = client.build_request(
             "GET",
-            httpx.URL(f"{settings.dicomweb_url.rstrip('/')}/{resource}").copy_with(query=query.encode() or None),
+            httpx.URL(f"{settings.dicomweb_url.rstrip('/')}/{resource}").copy_with(query=(page.query if page else query).encode() or None),
             headers={
-                "Accept": request.headers.get("accept", "*/*"),
+                "Accept": DICOM_JSON if page else request.headers.get("accept", "*/*"),
                 "Accept-Encoding": request.headers.get("accept-encoding", "identity"),
                 # The archive writes the addresses of bulk data with this; without RFC 7239's quotes, which Orthanc would copy.
                 "Forwarded": f"host={request.url.netloc};proto={request.url.scheme}",
@@ -146,6 +155,8 @@ def archive_window(settings: PacsSettings, seen: Callable[[Request, str], None])
             raise HTTPException(
                 502, "The archive cannot be reached; see that it runs and that SIGHTLINE_PACS__DICOMWEB_URL is right."
             ) from error
+        if page and user:
+            return await _cut(answer, page, user)
         return StreamingResponse(
             answer.aiter_raw(),
             status_code=answer.status_code,
@@ -156,6 +167,42 @@ def archive_window(settings: PacsSettings, seen: Callable[[Request, str], None])
         )
 
     return router
+
+
+@dataclass(frozen=True)
+class Page:
+    """Which part of a list of studies is asked for: it can be told only once others' studies are taken out of the whole."""
+
+    query: str
+    offset: int
+    limit: int | None
+
+    @classmethod
+    def of(cls, query: str) -> Page:
+        """Take the part out of a query (PS3.18 8.3.4.4), and have the institution told with each study."""
+        parts = [part for part in query.split("&") if part]
+        asked = dict(part.partition("=")[::2] for part in parts)
+        kept = [part for part in parts if part.partition("=")[0] not in ("limit", "offset")]
+        limit, offset = asked.get("limit", ""), asked.get("offset", "")
+        rest = "&".join([*kept, f"includefield={_INSTITUTION}"])
+        return cls(rest, int(offset) if offset.isdecimal() else 0, int(limit) if limit.isdecimal() else None)
+
+
+async def _cut(answer: httpx.Response, page: Page, user: User) -> Response:
+    """Return those of the archive's list of studies that a user may see."""
+    try:
+        told = json.loads(await answer.aread()) if answer.status_code == 200 else []
+    except (httpx.HTTPError, ValueError) as error:
+        raise HTTPException(502, "The archive's list of studies broke off; look at its log.") from error
+    finally:
+        await answer.aclose()
+    if answer.status_code not in (200, 204):
+        status = answer.status_code if answer.is_client_error else 502
+        raise HTTPException(status, f"The archive refused the search (HTTP {answer.status_code}).")
+    theirs = [study for study in told if user.may_see(str(Dataset.from_json(study).get("InstitutionName") or ""))]
+    stop = None if page.limit is None else page.offset + page.limit
+    headers = _HEADERS | {"Cache-Control": "no-cache"}
+    return Response(json.dumps(theirs[page.offset : stop]), media_type=DICOM_JSON, headers=headers)
 
 
 async def _ask(client: httpx.AsyncClient, question: httpx.Request) -> httpx.Response:

@@ -19,7 +19,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from connector import admin
 from connector.api import audit, decisions, health, jobs, metrics, quarantine, questions, reports, rules, session, states, work
 from connector.api.origin import SameOrigin
-from connector.api.problems import PROBLEM_JSON, problem
+from connector.api.problems import described, problem
+from connector.api.rights import StudyRights
 from connector.api.trail import Trail
 from connector.doctor import Doctor
 from connector.ledger import Ledger
@@ -29,6 +30,7 @@ from connector.queue import Queue
 from connector.recent import RecentStudies
 from connector.schemas.problems import Problem
 from connector.schemas.reports import NOTICE
+from connector.sight import Sight
 from connector.viewer import archive_window, mount_viewer
 from radiology.errors import SightlineError
 from radiology.settings import Settings
@@ -62,10 +64,11 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         lifespan=closing,
         separate_input_output_schemas=False,
-        responses={"default": {"model": Problem, "content": {PROBLEM_JSON: {}}}},
+        responses={"default": described(Problem)},
     )
     issuer = session.Issuer(settings.access) if settings.access.issuer else None
     if issuer is not None:
+        app.add_middleware(StudyRights, sight=Sight(pacs), audit=ledger.audit)
         app.add_middleware(session.Gate, issuer=issuer, login_path=f"{prefix}/session/login", audit=ledger.audit)
         app.add_middleware(
             SessionMiddleware,
@@ -95,7 +98,7 @@ def create_app(settings: Settings) -> FastAPI:
         session.routes(settings.access, issuer, ledger.audit),
     ):
         app.include_router(router, prefix=prefix)
-    app.include_router(archive_window(settings.pacs, trail.seen))
+    app.include_router(archive_window(settings.pacs, trail.seen, session.signed_in))
     app.include_router(admin.routes())
     mount_viewer(app, settings.api)
     return app

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request
 
+from connector.api.problems import described
 from connector.api.reports import tell
 from connector.api.session import in_name_of
 from connector.api.trail import Trail
@@ -22,7 +23,7 @@ from radiology.settings import ResultSettings
 def routes(ledger: Ledger, pacs: Pacs, studies: RecentStudies, wanted: ResultSettings, trail: Trail) -> APIRouter:
     """Return the routes below ``/studies/{study_uid}`` that change reports."""
     desk = Desk(ledger, pacs, studies, wanted)
-    router = APIRouter(prefix="/studies", tags=["decisions"], responses={409: {"model": Conflict}})
+    router = APIRouter(prefix="/studies", tags=["decisions"], responses={409: described(Conflict)})
 
     @router.post("/{study_uid}/decisions", summary="Accept, correct, reject, add, undo, sign: the next version of the report")
     def post_decision(study_uid: StudyUid, decision: DecisionIn, request: Request) -> StudyReport:

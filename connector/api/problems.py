@@ -29,6 +29,11 @@ from radiology.errors import (
 PROBLEM_JSON = "application/problem+json"
 
 
+def described(model: type[Problem]) -> dict[str, Any]:
+    """Return how a problem is described in OpenAPI: FastAPI by itself would say that it comes as ``application/json``."""
+    return {"model": model, "content": {PROBLEM_JSON: {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}}}
+
+
 def problem(request: Request, error: Exception) -> Response:
     """Return the problem that an error is. What was typed is not repeated in it."""
     match error:

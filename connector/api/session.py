@@ -53,7 +53,19 @@ class Issuer:
 
     def user(self, claims: Mapping[str, Any], until: float) -> User:
         """Return who verified claims speak of."""
-        return replace(user_of(claims, self._settings.roles_claim), organization=self._settings.organization, until=until)
+        user = user_of(claims, self._settings.roles_claim, self._settings.studies_claim)
+        return replace(user, organization=self._settings.organization, until=until)
+
+    def kept(self, session: Mapping[str, Any]) -> User | None:
+        """Return who is signed in with a session; None where nobody is any more, or rights study by study came or went since."""
+        kept = session.get(_SIGNED_IN)
+        if not kept or kept["until"] <= time.time():
+            return None
+        institutions = kept.get("institutions")
+        if (institutions is not None) != bool(self._settings.studies_claim):
+            return None
+        roles = frozenset(map(Role, kept["roles"]))
+        return User(**kept | {"roles": roles, "institutions": None if institutions is None else frozenset(institutions)})
 
     async def vouches(self, token: str) -> User | None:
         """Return whom an access token was given to; None where it is not for us, too old, or not the issuer's."""
@@ -88,6 +100,9 @@ class Gate:
         if right is None:
             await self._app(scope, receive, send)
             return
+        if not scope["path"].isprintable():  # a route passes over a line break at the end, and the rights would not
+            await _refused(scope, 404, "No address here has such characters.")(scope, receive, send)
+            return
         headers = Headers(scope=scope)
         try:
             user = await self._user(scope, headers)
@@ -120,7 +135,7 @@ class Gate:
         kind, _, token = headers.get("authorization", "").partition(" ")
         if kind.lower() == "bearer":
             return await self._issuer.vouches(token.strip())
-        return _kept(scope["session"])
+        return self._issuer.kept(scope["session"])
 
 
 def signed_in(request: Request) -> User | None:
@@ -143,7 +158,7 @@ def routes(settings: AccessSettings, issuer: Issuer | None, audit: Audit) -> API
     async def get_session(request: Request) -> Session:
         if issuer is None:
             return Session(is_asked=False, login="", name="", organization="", rights=sorted(Right))
-        user = _kept(request.session)
+        user = issuer.kept(request.session)
         if user is None:
             raise HTTPException(401, "Sign in first: open the viewer again.")
         rights = [right for right in sorted(Right) if user.may(right)]
@@ -173,7 +188,8 @@ def routes(settings: AccessSettings, issuer: Issuer | None, audit: Audit) -> API
         user = issuer.user(token["userinfo"], until=time.time() + settings.session_hours * 3600)
         back = request.session.get("back", "/")
         request.session.clear()  # nothing that was there before the user was known lives on
-        request.session[_SIGNED_IN] = asdict(user) | {"roles": sorted(user.roles)}
+        institutions = None if user.institutions is None else sorted(user.institutions)
+        request.session[_SIGNED_IN] = asdict(user) | {"roles": sorted(user.roles), "institutions": institutions}
         address = request.client.host if request.client else ""
         await run_in_threadpool(audit.note, Event.SIGNED_IN, who=user.login, address=address, detail=" ".join(sorted(user.roles)))
         _log.info("signed in", login=user.login, roles=sorted(user.roles))
@@ -184,11 +200,6 @@ def routes(settings: AccessSettings, issuer: Issuer | None, audit: Audit) -> API
         request.session.clear()
 
     return router
-
-
-def _kept(session: Mapping[str, Any]) -> User | None:
-    kept = session.get(_SIGNED_IN)
-    return User(**kept | {"roles": frozenset(map(Role, kept["roles"]))}) if kept and kept["until"] > time.time() else None
 
 
 def _refused(scope: Scope, status: int, detail: str) -> Response:

@@ -43,8 +43,9 @@ def routes(ledger: Ledger, pacs: Pacs, studies: RecentStudies) -> APIRouter:
         return [StudyState.of(uid, records[uid]) for uid in study_uid]
 
     @router.get("/{study_uid}/priors", summary="Other studies of the same patient, the newest first")
-    def list_priors(study_uid: StudyUid) -> list[Prior]:
-        others = pacs.others(study_uid)
+    def list_priors(study_uid: StudyUid, request: Request) -> list[Prior]:
+        user = signed_in(request)
+        others = [each for each in pacs.others(study_uid) if user is None or user.may_see(str(each.get("InstitutionName") or ""))]
         records = ledger.records([str(other.StudyInstanceUID) for other in others])
         states = {uid: StudyState.of(uid, record) if record.job or record.standing else None for uid, record in records.items()}
         return [_prior(other, states[str(other.StudyInstanceUID)]) for other in others]

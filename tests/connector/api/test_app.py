@@ -170,6 +170,19 @@ def test_errors_are_problem_documents(client: TestClient, path: str, status: int
     assert answer.json()["detail"]
 
 
+def test_every_error_is_described_as_a_problem_document(client: TestClient) -> None:
+    paths = client.get("/api/v1/openapi.json").json()["paths"]
+    described = {
+        (path, status): list(answer["content"])
+        for path, methods in paths.items()
+        for operation in methods.values()
+        for status, answer in operation["responses"].items()
+        if status == "default" or (status.startswith("4") and status != "422")
+    }
+    assert {"default", "409"} <= {status for _, status in described}
+    assert not [place for place, kinds in described.items() if "application/problem+json" not in kinds]
+
+
 def test_an_archive_that_is_away_is_said(settings: Settings) -> None:
     away = settings.pacs.model_copy(update={"dicomweb_url": f"http://127.0.0.1:{free_port()}/dicom-web"})
     with TestClient(create_app(settings.model_copy(update={"pacs": away})), base_url="http://127.0.0.1") as client:
