@@ -26,7 +26,7 @@ class JobState(StrEnum):
     RUNNING = "running"
     """A worker holds a lease on it."""
     DONE = "done"
-    """The results are in the archive, verified by query."""
+    """The results are in the archive, verified by query, and committed to where it is asked."""
     FAILED = "failed"
     """Stopped with a reason; ``sightline retry`` queues it again."""
 

@@ -29,6 +29,7 @@ from radiology.errors import (
     IllegalTransition,
     LedgerError,
     PacsError,
+    PacsFull,
     PacsRefused,
     PacsUnreachable,
     SopClassRefused,
@@ -85,7 +86,7 @@ def read_study(job_id: int, worker: Worker) -> Job | None:
             made_with = worker.engine.identity.weights_hash
             outcome = Outcome(made_with, ending.result_uids, parts, ending.raw_answer, ending.thinking, ending.standing)
             after = ledger.finish(job_id, worker.name, ending.state, ending.reason, outcome)
-        except PacsUnreachable as error:
+        except (PacsUnreachable, PacsFull) as error:
             after = ledger.postpone(job_id, worker.name, str(error))
         except PacsError as error:
             after = ledger.requeue(job_id, worker.name, str(error))
@@ -184,7 +185,9 @@ def _say_not_read(study: Study, reason: str, started: datetime, worker: Worker, 
     uids = tuple(sorted(uid for series in study.series for uid in series.instance_uids))
     report = Report(study.study_uid, (), "", worker.engine.identity, started, uids, failures=(reason,), is_read=False)
     try:
-        return store_results(study, report, worker.pacs, worker.results, parts)
+        stored = store_results(study, report, worker.pacs, worker.results, parts)
+        worker.delivery.confirm(study.study_uid, stored.results)
+        return stored
     except WriteError as error:  # the ledger still says it
         _log.error("failure not stored", reason=str(error))
         return Stored((), None)

@@ -19,17 +19,23 @@ from tests.connector.samples import CT_IMAGE, strings_of_the_patient
 from tests.orthanc import free_port
 
 
-@pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    ledger = Ledger.open(Settings(data_folder=tmp_path))
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where ledger and spool are."""
+    return tmp_path_factory.mktemp("steps")
+
+
+@pytest.fixture(scope="module")
+def ledger(folder: Path) -> Iterator[Ledger]:
+    ledger = Ledger.open(Settings(data_folder=folder))
     yield ledger
     ledger.close()
 
 
-@pytest.fixture
-def listening(ledger: Ledger, tmp_path: Path) -> Iterator[ListenerSettings]:
+@pytest.fixture(scope="module")
+def listening(ledger: Ledger, folder: Path) -> Iterator[ListenerSettings]:
     settings = ListenerSettings(port=free_port(), minimum_free_bytes=1)
-    with Listener(settings, Spool(tmp_path / "spool"), lambda: None, [StepService(ledger.steps)]):
+    with Listener(settings, Spool(folder / "spool"), lambda: None, [StepService(ledger.steps)]):
         yield settings
 
 
@@ -109,7 +115,7 @@ def test_what_is_far_too_long_is_answered_and_the_next_one_is_served(listening: 
 
 
 def test_nothing_of_the_patient_is_kept_or_logged(
-    listening: ListenerSettings, ledger: Ledger, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    listening: ListenerSettings, ledger: Ledger, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = scheduled(study_uid := str(generate_uid()))
     said.PatientName, said.PatientID = "Čáp^Ňo", "C4N4RY"
@@ -117,7 +123,7 @@ def test_nothing_of_the_patient_is_kept_or_logged(
         assert say("N-CREATE", generate_uid(), said).Status == 0x0000
     assert ledger.steps.of_study(study_uid)
     written = capsys.readouterr()
-    kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()).decode(errors="replace")
+    kept = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file()).decode(errors="replace")
     for word in strings_of_the_patient():
         assert word not in written.out + written.err + kept
 
