@@ -1,15 +1,16 @@
 """Keycloak's realm gives what our API asks of an issuer, and nothing that everybody knows."""
 
 import json
-from pathlib import Path
+import re
 from typing import Any
 
 import pytest
 
 from connector.access import Role, User, user_of
 from radiology.settings import AccessSettings
+from tests.deploy.installation import ROOT, SERVICES
 
-REALM = json.loads((Path(__file__).parents[2] / "deploy" / "docker" / "keycloak-realm.json").read_text())
+REALM = json.loads((ROOT / "deploy" / "docker" / "keycloak-realm.json").read_text())
 CLIENTS: dict[str, dict[str, Any]] = {client["clientId"]: client for client in REALM["clients"]}
 PERSON = {"username": "marie", "firstName": "Marie", "lastName": "Curie", "roles": ["radiologist", "offline_access"]}
 
@@ -75,3 +76,11 @@ def test_nobody_has_a_password_that_is_in_the_file_and_nobody_may_register() -> 
     assert [client["secret"] for client in CLIENTS.values()] == ["${CLIENT_SECRET}", "${SERVICE_SECRET}"]
     assert not REALM["registrationAllowed"]
     assert REALM["bruteForceProtected"]
+
+
+def test_what_the_realm_leaves_open_is_given_by_the_container() -> None:
+    start = (ROOT / "deploy" / "docker" / "keycloak-start").read_text()
+    open_places = set(re.findall(r"\$\{(\w+)\}", json.dumps(REALM)))
+    assert open_places == {"HOST_NAME", "CLIENT_SECRET", "SERVICE_SECRET"}
+    exported = set(re.findall(r"^export (.+)$", start, re.MULTILINE)[0].split())
+    assert open_places <= exported | SERVICES["keycloak"]["environment"].keys()
