@@ -12,10 +12,13 @@ import select
 import struct
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from threading import Event
 from typing import Any
 
+from pydicom.uid import UID
 from pynetdicom import evt
+from pynetdicom.dimse_messages import DIMSEMessage
 from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.pdu_primitives import P_DATA
 
@@ -23,7 +26,8 @@ _LULL_SECONDS = 0.05
 _HEADER, _ITEM = struct.Struct(">BxL"), struct.Struct(">LBB")  # of a PDU, and of a presentation data value (PS3.8 9.3)
 _P_DATA_TF = 4
 _COMMAND, _LAST = 1, 2  # bits of a message control header (PS3.8 E.2)
-_C_STORE_RSP, _NO_DATA_SET = b"\x01\x80", b"\x01\x01"
+_ELEMENT = struct.Struct("<HHL")  # of a command set (PS3.7 6.3.1)
+_C_STORE_RQ, _C_STORE_RSP, _NO_DATA_SET = b"\x01\x00", b"\x01\x80", b"\x01\x01"
 _ESTABLISHED, _CLOSED, _INVALID = "Sta6", "Evt17", "Evt19"  # of the state machine (PS3.8 9.2)
 
 
@@ -41,6 +45,7 @@ class Lane:
         self._association, self._provider, self._messages = association, association.dul, association.dimse
         self._check, self._read = check, read
         self._buffer = bytearray()
+        self._request: Any = None
         self._returned = b""
         self._store = association.get_handlers(evt.EVT_C_STORE)[0]
         self._second_thread = association._reactor_checkpoint = _Gate()
@@ -54,7 +59,7 @@ class Lane:
             with self._second_thread.resting():
                 try:
                     while self._takes_a_pdu():
-                        self._serve()
+                        self._send_what_waits()
                         if not (self._is_open and self._more_comes()):
                             return
                 except OSError:
@@ -104,25 +109,35 @@ class Lane:
         return True
 
     def _add(self, context_id: int, control: int, fragment: memoryview) -> None:
-        """Add a fragment to the message that is coming; pynetdicom makes the message when it is whole."""
+        """Add a fragment to the message that is coming. One that is not a C-STORE request is made by pynetdicom, and left to it."""
         message = self._messages.message
+        if message is None and control & (_COMMAND | _LAST) == _COMMAND | _LAST and context_id in self._association._accepted_cx:
+            self._request = _c_store(fragment)
+            if self._request is not None:
+                self._request._context_id, self._messages.message = context_id, DIMSEMessage()
+                return
         if message is not None and not control & _COMMAND:
             message.data_set.write(fragment)
             if not control & _LAST:
                 return
+            if self._request is not None:
+                self._serve(message.data_set)
+                return
             fragment = fragment[:0]
+        self._request = None
         data = P_DATA()
         data.presentation_data_value_list = [[context_id, bytes([control]) + fragment]]
         self._messages.receive_primitive(data)
 
-    def _serve(self) -> None:
-        """Have an instance that has come kept, answer for it, and send what else is to be sent."""
-        context_id, request = self._messages.peek_msg()
-        if isinstance(request, C_STORE) and request.is_valid_request and context_id in self._association._accepted_cx:
-            self._messages.get_msg()
-            context = self._association._accepted_cx[context_id].as_tuple
-            status = self._store(evt.Event(self._association, evt.EVT_C_STORE, {"request": request, "context": context}))
-            self._provider.socket.send(_answer(request, context_id, status))
+    def _serve(self, data_set: BytesIO) -> None:
+        """Have an instance that has come kept, and answer for it."""
+        request, self._request, self._messages.message = self._request, None, None
+        request.DataSet = data_set
+        context = self._association._accepted_cx[request._context_id].as_tuple
+        status = self._store(evt.Event(self._association, evt.EVT_C_STORE, {"request": request, "context": context}))
+        self._provider.socket.send(_answer(request, status))
+
+    def _send_what_waits(self) -> None:
         while self._provider.event_queue.empty() and self._provider._process_recv_primitive():
             self._provider.state_machine.do_action(self._provider.event_queue.get())
 
@@ -136,7 +151,30 @@ class Lane:
         return received
 
 
-def _answer(request: C_STORE, context_id: int, status: int) -> bytes:
+def _c_store(command: memoryview) -> C_STORE | None:
+    """The C-STORE request of a command set (PS3.7 9.3.1.1); None where it is another command, or not quite right."""
+    values, at = {}, 0
+    while at <= len(command) - _ELEMENT.size:
+        group, number, length = _ELEMENT.unpack_from(command, at)
+        at += _ELEMENT.size + length
+        values[group << 16 | number] = bytes(command[at - length : at])
+    if at != len(command) or values.get(0x0100) != _C_STORE_RQ or values.get(0x0800, _NO_DATA_SET) == _NO_DATA_SET:
+        return None
+    request = C_STORE()
+    try:
+        request.AffectedSOPClassUID = _uid(values[0x0002])
+        request.AffectedSOPInstanceUID = _uid(values[0x1000])
+        (request.MessageID,) = struct.unpack("<H", values[0x0110])
+    except (KeyError, ValueError, TypeError, struct.error):
+        return None
+    return request
+
+
+def _uid(value: bytes) -> UID:
+    return UID(value.rstrip(b"\0 ").decode("ascii"))
+
+
+def _answer(request: Any, status: int) -> bytes:
     """A C-STORE-RSP (PS3.7 9.3.1.2) as a PDU: it is shorter than the shortest that anybody may ask for."""
     command = b"".join(
         (
@@ -149,13 +187,13 @@ def _answer(request: C_STORE, context_id: int, status: int) -> bytes:
         )
     )
     command = _element(0x0000, struct.pack("<L", len(command))) + command
-    value = _ITEM.pack(len(command) + 2, context_id, _COMMAND | _LAST) + command
+    value = _ITEM.pack(len(command) + 2, request._context_id, _COMMAND | _LAST) + command
     return _HEADER.pack(_P_DATA_TF, len(value)) + value
 
 
 def _element(number: int, value: bytes) -> bytes:
     value += b"\0" * (len(value) % 2)
-    return struct.pack("<HHL", 0, number, len(value)) + value
+    return _ELEMENT.pack(0, number, len(value)) + value
 
 
 class _Gate(Event):

@@ -19,6 +19,7 @@ from tests.orthanc import Orthanc
 MIB = 1 << 20
 
 
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize(("few", "many", "associations"), [(100, 300, 2), pytest.param(1000, 10_000, 4, marks=pytest.mark.slow)])
 def test_memory_and_descriptors_do_not_grow_with_what_comes(
     orthanc: Orthanc, tmp_path: Path, few: int, many: int, associations: int
