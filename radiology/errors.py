@@ -7,6 +7,7 @@
       PacsError         the network or the archive; try later
         PacsUnreachable
         PacsRefused
+          PacsFull
           SopClassRefused
       EngineError       the model
         UnreadableAnswer
@@ -55,6 +56,10 @@ class PacsUnreachable(PacsError):
 
 class PacsRefused(PacsError):
     """The archive answered, and said no."""
+
+
+class PacsFull(PacsRefused):
+    """The archive has no room, or does not have what it said it stored; nothing is wrong with what was sent."""
 
 
 class SopClassRefused(PacsRefused):

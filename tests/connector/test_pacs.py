@@ -12,7 +12,7 @@ from pydicom import Dataset
 from pydicom.uid import generate_uid
 
 from connector.pacs import Pacs
-from radiology.errors import IncompleteStudy, PacsRefused, PacsUnreachable, SopClassRefused
+from radiology.errors import IncompleteStudy, PacsFull, PacsRefused, PacsUnreachable, SopClassRefused
 from radiology.image import Volume, load
 from radiology.settings import PacsSettings
 from tests.connector.samples import ct_series, our_result, radiograph
@@ -156,7 +156,7 @@ def test_a_partly_failed_store_names_what_failed_and_why() -> None:
     failed.ReferencedSOPClassUID, failed.ReferencedSOPInstanceUID, failed.FailureReason = image.SOPClassUID, image.SOPInstanceUID, 0xA700
     answer = Dataset()
     answer.FailedSOPSequence = [failed]
-    with answering(202, answer.to_json().encode()) as settings, pytest.raises(PacsRefused, match=rf"{image.SOPInstanceUID} \(0xA700\)"):
+    with answering(202, answer.to_json().encode()) as settings, pytest.raises(PacsFull, match=rf"{image.SOPInstanceUID} \(0xA700\)"):
         Pacs.connect(settings).store([image])
 
 
@@ -172,7 +172,7 @@ def test_a_class_that_the_archive_does_not_take_is_named_as_such(status: int) ->
 
 
 def test_an_archive_that_says_stored_and_lists_nothing_is_not_believed() -> None:
-    with answering(200, b"{}") as settings, pytest.raises(PacsRefused, match="does not list it"):
+    with answering(200, b"{}") as settings, pytest.raises(PacsFull, match="does not list it"):
         Pacs.connect(settings).store([radiograph(generate_uid())])
 
 

@@ -11,6 +11,7 @@ import pytest
 import requests
 from pydicom import Dataset
 from pydicom.dataset import FileDataset
+from pynetdicom import AE, AllStoragePresentationContexts, evt
 
 import dicom_sr
 from ai_engine.engine import Engine, Read, Tell
@@ -221,6 +222,26 @@ def test_an_archive_that_is_away_is_tried_again_and_the_study_is_read_once_it_is
     job = read_study(job_id, worker)
     assert job is not None
     assert (job.state, job.attempts) == (JobState.DONE, 1)
+
+
+def test_a_study_waits_for_as_long_as_the_archive_has_no_room_for_its_results(ledger: Ledger, worker: Worker, orthanc: Orthanc) -> None:
+    worker.pacs.store(instances := radiographs("PA"))
+    job_id = queued(ledger, instances)
+    full = AE(orthanc.settings.pacs.ae_title)
+    for context in AllStoragePresentationContexts:
+        full.add_supported_context(context.abstract_syntax)
+    server = full.start_server(("127.0.0.1", 0), block=False, evt_handlers=[(evt.EVT_C_STORE, lambda event: 0xA700)])
+    by_dimse = {"store_by": "C-STORE", "port": server.server_address[1]}
+    waiting = replace(worker, pacs=Pacs.connect(orthanc.settings.pacs.model_copy(update=by_dimse)))
+    for _ in range(3):  # more often than a study is tried that is itself the trouble
+        job = read_study(job_id, waiting)
+        assert job is not None
+        assert job.state is JobState.QUEUED
+        assert "has no room" in job.reason
+    server.shutdown()
+    after = read_study(job_id, worker)
+    assert after is not None
+    assert after.state is JobState.DONE
 
 
 def test_a_study_that_the_archive_does_not_hold_is_failed(ledger: Ledger, worker: Worker) -> None:
