@@ -18,26 +18,13 @@ from tests.chaos.kills import kills, power_cut
 from tests.chaos.outages import archive_down, broker_wiped, clock_stepped, disk_full
 from tests.chaos.proof import is_proven, prove
 from tests.chaos.record import Record
-from tests.chaos.stack import Layout, running
-
-_SMALL = 96 << 20
-_LAYOUTS = {
-    "kills": Layout(),
-    "power-cut": Layout(),
-    "archive-down": Layout(),
-    "disk-full": Layout(on_one_disk=True, disk_bytes=_SMALL, minimum_free_bytes=0),
-    "disk-low": Layout(on_one_disk=True, disk_bytes=_SMALL, minimum_free_bytes=_SMALL // 8),
-    "broker-wiped": Layout(),
-    "folder-wiped": Layout(on_one_disk=True),
-    "clock-stepped": Layout(own_clock=True),
-}
-"""How the installation is set up for each proof."""
+from tests.chaos.stack import LAYOUTS, running
 
 
 def main() -> None:
     """Make a tiny model, run the proof with it, and write its figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--proof", choices=_LAYOUTS, default="kills")
+    parser.add_argument("--proof", choices=LAYOUTS, default="kills")
     parser.add_argument("--kills", type=int, default=100, help="how many, of the proof of that name")
     parser.add_argument("--seconds", type=float, default=600, help="how long the archive is down, or the disk full")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 16))
@@ -66,7 +53,7 @@ def main() -> None:
         assistant = taught(language())
         save_weights(weights, assistant.model, assistant.language)
         record.say("the model is made")
-        with running(folder, weights, _LAYOUTS[arguments.proof]) as stack:
+        with running(folder, weights, LAYOUTS[arguments.proof]) as stack:
             figures = prove(disturb, stack, arguments.seed, record)
     print(json.dumps(figures, indent=1))
     sys.exit(0 if is_proven(figures) else 1)

@@ -40,6 +40,20 @@ class Layout:
     own_clock: bool = False
 
 
+_SMALL_DISK = 96 << 20
+LAYOUTS = {
+    "kills": Layout(),
+    "power-cut": Layout(),
+    "archive-down": Layout(),
+    "disk-full": Layout(on_one_disk=True, disk_bytes=_SMALL_DISK, minimum_free_bytes=0),
+    "disk-low": Layout(on_one_disk=True, disk_bytes=_SMALL_DISK, minimum_free_bytes=_SMALL_DISK // 8),
+    "broker-wiped": Layout(),
+    "folder-wiped": Layout(on_one_disk=True),
+    "clock-stepped": Layout(own_clock=True),
+}
+"""How the installation is set up for each proof."""
+
+
 class Stack:
     """The services, and the settings that they run with."""
 
