@@ -22,6 +22,7 @@ from connector.api.problems import PROBLEM_JSON
 from radiology.settings import AccessSettings, Settings
 from tests.issuer import account, issuing
 
+SLOW = (pytest.mark.slow, pytest.mark.timeout(3000))
 ENDLESS = "/api/v1/studies/{study_uid}/events"
 """A stream that stays open; its own tests read it."""
 
@@ -78,14 +79,14 @@ def ask_everything(
     return seen
 
 
-@pytest.mark.parametrize("examples", [2, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [2, pytest.param(50, marks=SLOW)])
 def test_anything_may_be_asked_where_nobody_has_to_sign_in(settings: Settings, ct_in_archive: str, examples: int) -> None:
     with served(settings) as origin:
         seen = ask_everything(requests(settings), origin, {"study_uid": ct_in_archive, "job_id": 1}, {}, examples)
     assert {200, 404, 422} <= seen
 
 
-@pytest.mark.parametrize("examples", [1, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [1, pytest.param(15, marks=SLOW)])
 def test_anything_may_be_asked_by_every_role_and_by_nobody(settings: Settings, ct_in_archive: str, examples: int) -> None:
     with issuing() as issuer:
         closed = settings.model_copy(update={"access": AccessSettings(issuer=issuer.url)})

@@ -170,6 +170,12 @@ def test_errors_are_problem_documents(client: TestClient, path: str, status: int
     assert answer.json()["detail"]
 
 
+def test_a_decision_on_a_study_that_the_archive_does_not_have_is_told_so(client: TestClient) -> None:
+    asked = {"document_uid": "2.25.1", "person": {"name": "Curie^Marie", "organization": "Institut du Radium"}, "verdicts": []}
+    answer = client.post("/api/v1/studies/1.2.3/decisions", json=asked)
+    assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
+
+
 def test_every_error_is_described_as_a_problem_document(client: TestClient) -> None:
     paths = client.get("/api/v1/openapi.json").json()["paths"]
     described = {

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import SecretStr
 from pydicom.uid import UID
 
 from connector.api import create_app
@@ -107,6 +108,18 @@ def test_a_session_keeps_the_institutions(window: TestClient, issuer: Issuer) ->
     sign_in(window)
     assert window.get(f"/dicom-web/studies/{MINE}/series").status_code == 200
     assert window.get(f"/dicom-web/studies/{THEIRS}/series").status_code == 403
+
+
+def test_a_session_from_before_there_were_such_rights_ends(settings: Settings, issuer: Issuer) -> None:
+    before = AccessSettings(issuer=issuer.url, session_secret=SecretStr("s" * 32))
+    bearer(issuer, "radiologist", "Charité")
+    with TestClient(create_app(settings.model_copy(update={"access": before})), base_url="http://127.0.0.1") as window:
+        sign_in(window)
+        assert window.get("/api/v1/session").status_code == 200
+        cookies = window.cookies
+    after = before.model_copy(update={"studies_claim": "sightline.studies"})
+    with TestClient(create_app(settings.model_copy(update={"access": after})), base_url="http://127.0.0.1", cookies=cookies) as window:
+        assert window.get("/api/v1/session").status_code == 401
 
 
 def test_a_line_break_at_the_end_of_a_path_gives_no_rights(window: TestClient, issuer: Issuer) -> None:
