@@ -1,9 +1,6 @@
 """After a backup was brought back to another place, everything is there: reports in force, history, jobs, what waited in the spool."""
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,9 +12,11 @@ import psycopg
 import pytest
 from fastapi.testclient import TestClient
 from pydicom.uid import generate_uid
+from typer.testing import CliRunner
 
 import dicom_sr
 from connector import backup
+from connector.__main__ import app
 from connector.api import create_app
 from connector.ledger import Ledger, Outcome
 from connector.pacs import Pacs
@@ -67,12 +66,12 @@ def places(postgres_url: str, tmp_path: Path) -> Iterator[tuple[Place, Place]]:
 
 def work(place: Place) -> str:
     """A study is read and decided on, and another one's image waits for the archive; returns the study's UID."""
-    images = chest.ct_study()
+    images = chest.radiographs()
     study = Study.from_instances(images)
     uid = study.study_uid
-    Pacs.connect(place.settings.pacs).store([*images, *dicom_sr.write(study, chest.ct_report(study))])
+    Pacs.connect(place.settings.pacs).store([*images, *dicom_sr.write(study, chest.radiograph_report(study))])
     ledger = Ledger.open(place.settings)
-    job = ledger.queue(ledger.arriving(uid, "CT CHEST", "Coming.").job_id, "d" * 64, "Quiet.")
+    job = ledger.queue(ledger.arriving(uid, "CR CHEST", "Coming.").job_id, "d" * 64, "Quiet.")
     ledger.take(job.job_id, "worker")
     ledger.finish(job.job_id, "worker", JobState.DONE, "Read.", Outcome())
     ledger.close()
@@ -85,12 +84,6 @@ def work(place: Place) -> str:
     return uid
 
 
-def sightline(place: Place, *arguments: str) -> subprocess.CompletedProcess[str]:
-    variables = {"SIGHTLINE_DATA_FOLDER": str(place.settings.data_folder), "SIGHTLINE_LEDGER__URL": place.settings.ledger.url}
-    command = [sys.executable, "-m", "connector", *arguments]
-    return subprocess.run(command, env={**os.environ, **variables}, capture_output=True, text=True, check=False)
-
-
 def test_everything_is_there_again_in_another_place(places: tuple[Place, Place], tmp_path: Path) -> None:
     first, second = places
     folder = tmp_path / "backup"
@@ -100,9 +93,10 @@ def test_everything_is_there_again_in_another_place(places: tuple[Place, Place],
     with pytest.raises(BackupError, match="stop Orthanc first"):
         backup.save(first.settings, folder, first.archive, print)
     first.orthanc.stop()
-    made = sightline(first, "backup", str(folder), "--archive", str(first.archive))
-    assert made.returncode == 0, made.stderr
-    assert "1 files of the spool" in made.stdout
+    variables = {"SIGHTLINE_DATA_FOLDER": str(first.settings.data_folder), "SIGHTLINE_LEDGER__URL": first.settings.ledger.url}
+    made = CliRunner().invoke(app, ["backup", str(folder), "--archive", str(first.archive)], env=variables)
+    assert made.exit_code == 0, made.output
+    assert "1 files of the spool" in made.output
     with pytest.raises(BackupError, match="overwrites nothing"):
         backup.save(first.settings, folder, None, print)
 
