@@ -14,6 +14,7 @@ import pytest
 from deploy import orthanc, services
 from deploy.services import ServiceError
 from radiology.settings import ApiSettings, ListenerSettings, PacsSettings, Settings, WatcherSettings
+from tests.connector.waiting import until
 from tests.orthanc import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -98,6 +99,7 @@ def test_services_answer_while_they_run_and_are_gone_afterwards(settings: Settin
     with services.running(settings):
         assert httpx.get(f"http://127.0.0.1:{settings.api.port}/api/v1/health").status_code == 200
         assert len(processes_of(settings.data_folder)) >= 6
+        until(lambda: list((settings.data_folder / "alive").glob("watcher.*")))  # its sign of life
         stored = settings.data_folder / "orthanc.json"
         assert stored.stat().st_mode & 0o077 == 0
     assert not processes_of(settings.data_folder)
