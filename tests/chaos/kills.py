@@ -47,8 +47,7 @@ def kills(count: int) -> Disturbance:
 
 def power_cut(run: Run) -> dict[str, Any]:
     """Kill everything at once while results are being stored."""
-    for _ in range(2):
-        run.load.send()
+    run.load.send()
     until_at_work(run, storing=True)
     run.stack.keep(run.chance.uniform(0, _STORING_SECONDS))
     run.stack.kill(*TARGETS)
