@@ -50,6 +50,7 @@ def test_a_study_is_read_and_asked_about_while_it_is_open(
     answer = seat.panel.get_by_role("status", name="Answer")
     expect(answer.get_by_role("button", name="Keep", exact=True)).to_be_visible()
     seat.picture("film-asked")
+    seat.assert_accessible()
     answer.get_by_role("button", name="Keep", exact=True).click()
     form = seat.panel.get_by_role("form", name="Add a finding")
     form.get_by_label("Sentence").fill("The left lung, as asked for.")

@@ -131,6 +131,7 @@ def test_what_is_drawn_is_what_is_stored(seat: Seat, ct: Study, stored: Callable
     seat.await_segments(["Right nodule", "Left pleural effusion"])
     form.get_by_label("Name").fill("nodule")
     form.get_by_label("Side").select_option("left")
+    seat.assert_accessible()
     form.get_by_role("button", name="Box").click()
     seat.drag((30, 62), (44, 70))
     form.get_by_role("button", name="Save").click()
@@ -163,6 +164,7 @@ def test_of_two_readers_the_second_is_told_and_nothing_is_overwritten(
     notice = second.panel.get_by_role("alert").filter(has_text="Marie Curie")
     expect(notice).to_contain_text("changed this report")
     second.picture("second-reader")
+    second.assert_accessible()
     second.await_boxes([FLUID_SENTENCE])
     assert stored(ct, 2).number == 2
 
@@ -191,7 +193,9 @@ def test_a_report_is_read_and_signed_without_a_mouse(seat: Seat, ct: Study, stor
     expect(seat.sentence(FLUID_SENTENCE)).to_contain_text("accepted")
     seat.press("j")
     seat.await_instance(slices[15])
-    seat.press("x", "4")  # two for a rejection with its reason
+    seat.press("x")
+    seat.assert_accessible()
+    seat.press("4")  # two for a rejection with its reason
     seat.await_boxes([FLUID_SENTENCE])
     seat.press("?")
     expect(seat.panel.get_by_role("region", name="Keyboard map")).to_contain_text("Sign the report")
