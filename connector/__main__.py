@@ -181,6 +181,7 @@ def retry(
     if bool(study_uid) == failed:
         raise _Stop("Name one study, or give --failed for all that failed.")
     ledger = Ledger.open(_settings())
+    _steered(ledger, "retries all failed studies" if failed else "retry", study_uid)
     again = ledger.retry_failed(sys.maxsize)[0] if failed else [ledger.retry(study_uid)]
     for job in again:
         typer.echo(f"Study {job.study_uid} is {job.state}: {job.reason}")
@@ -273,8 +274,10 @@ def quarantine(release: Annotated[str, typer.Option(metavar="INSTANCE", help="Se
     """Show what came under the UID of something else and is kept from the archive, the oldest first."""
     from connector.quarantine import Quarantine
 
-    held = Quarantine(_settings().data_folder / "spool")
+    settings = _settings()
+    held = Quarantine(settings.data_folder / "spool")
     if release:
+        _steered(Ledger.open(settings), f"releases instance {release} from quarantine")
         typer.echo(f"{held.release(release)} files go to the archive.")
         return
     for path in held.files():
