@@ -4,7 +4,7 @@ import { getCommandsModule } from './getCommandsModule';
 import { getPanelModule } from './getPanelModule';
 import { EXTENSION_ID } from './id';
 import type { Host, Registration } from './ohif';
-import { prepareBoxes } from './services/boxes';
+import { askOfOthersOnly, prepareBoxes, type Ask } from './services/boxes';
 import { Keys, withOurs } from './services/keys';
 import { Seat } from './services/seat';
 import { Viewer } from './services/viewer';
@@ -48,7 +48,10 @@ export default {
   ],
 
   onModeEnter(host: Host): void {
-    host.servicesManager.services.customizationService.setCustomizations({ 'ohif.hotkeyBindings': { $apply: withOurs } });
+    host.servicesManager.services.customizationService.setCustomizations({
+      'ohif.hotkeyBindings': { $apply: withOurs },
+      'measurement.promptTrackNewStudy': { $apply: (ask: Ask) => askOfOthersOnly(host, ask) },
+    });
     viewerOf(host).start();
   },
 

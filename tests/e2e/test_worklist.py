@@ -38,6 +38,7 @@ def test_the_newest_prior_stands_beside(seat: Seat, file_study: Callable[..., St
     assert left in now
     assert right in before
     seat.picture("prior-beside")
+    assert seat.page.get_by_text("Measurements cannot span").count() == 0, "the boxes are not the reader's"
     seat.press("Shift+P")
     seat.page.wait_for_function("window.seen.instances().length === 1")
     seat.assert_undisturbed()

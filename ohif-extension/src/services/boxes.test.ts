@@ -1,9 +1,9 @@
 /** Boxes belong where the SR puts them, whatever the shape of the pixels. */
 
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 
-import type { BoxAnnotation, DisplaySet, Hydration, ImagePlane, Point } from '../ohif';
-import { caption, placeRight, prepareBoxes } from './boxes';
+import type { BoxAnnotation, DisplaySet, Host, Hydration, ImagePlane, Point } from '../ohif';
+import { askOfOthersOnly, caption, placeRight, prepareBoxes } from './boxes';
 
 const OBLIQUE: ImagePlane = {
   imagePositionPatient: [10, -20, 30],
@@ -78,4 +78,15 @@ test('a normal structure carries its sentence only while it is selected', () => 
   expect(caption(usual, () => true)(data)).toEqual(['AI: The right lung is clear.']);
   const nodule = { ...data, finding: { ref: 'SCT:27925004' } };
   expect(caption(usual, () => false)(nodule)).toEqual(['AI: The right lung is clear.']);
+});
+
+test('OHIF asks about measurements of another study only where a reader measured something', async () => {
+  const annotations: Record<string, object> = { ours: { data: { sightline: {} } }, theirs: { data: {} } };
+  vi.stubGlobal('window', { cornerstoneTools: { annotation: { state: { getAnnotation: (uid: string) => annotations[uid] } } } });
+  const measured = [{ uid: 'ours' }];
+  const host = { servicesManager: { services: { measurementService: { getMeasurements: () => measured } } } } as unknown as Host;
+  const ask = askOfOthersOnly(host, () => Promise.resolve({ userResponse: 3 }));
+  expect(await ask()).toEqual({ userResponse: 0 });
+  measured.push({ uid: 'theirs' });
+  expect(await ask()).toEqual({ userResponse: 3 });
 });

@@ -196,6 +196,21 @@ export function caption(usual: TextLines, isSelected: (data: BoxAnnotation['data
   };
 }
 
+/** OHIF's question about measurements of another study: what a reader answers, later. */
+export type Ask = (...about: unknown[]) => Promise<{ userResponse: number }>;
+
+/** OHIF would ask, when a prior is shown beside, what becomes of measurements; boxes that are ours alone are no reader's to save. */
+export function askOfOthersOnly({ servicesManager }: Host, ask: Ask): Ask {
+  return (...about) => {
+    const { state } = window.cornerstoneTools.annotation;
+    const areOurs = servicesManager.services.measurementService.getMeasurements().every(({ uid }) => state.getAnnotation(uid)?.data.sightline);
+    return areOurs ? Promise.resolve({ userResponse: LEAVE_THEM }) : ask(...about);
+  };
+}
+
+/** What OHIF hears when its question is cancelled: nothing changes. */
+const LEAVE_THEM = 0;
+
 function isSelected(data: BoxAnnotation['data']): boolean {
   const { selection, state } = window.cornerstoneTools.annotation;
   return selection.getAnnotationsSelected().some(uid => state.getAnnotation(uid)?.data === data);
