@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -25,3 +26,10 @@ def orthanc(_shared_orthanc: Orthanc) -> Orthanc:
     """The session's Orthanc, emptied before the test; its log of changes goes on."""
     _shared_orthanc.empty()
     return _shared_orthanc
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two processes share the suite: a file's tests stay in one, as its fixtures do, and so do all that need a browser."""
+    for item in items:
+        file = item.path.relative_to(Path(__file__).parent)
+        item.add_marker(pytest.mark.xdist_group("browser" if file.parts[0] == "e2e" else str(file)))
