@@ -140,7 +140,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"sentence": " "}, "sentence"),
     ({"sentence": "One.\x00Two."}, "sentence"),
     ({"number": 9}, "no sentence 9"),
-    ({"why": "?"}, "why"),
+    ({"why": "?"}, "Unknown name"),
 ]
 
 
