@@ -154,8 +154,9 @@ export interface ToolGroup {
   getActivePrimaryMouseButtonTool(): string | undefined;
 }
 
-/** What a viewport draws, an image or a mask, and VTK's part of it. */
+/** What a viewport draws, an image or a mask, of which image, and VTK's part of it. */
 export interface Actor {
+  referencedId?: string;
   representationUID?: string;
   actor: { setForceOpaque?(isForced: boolean): void; onModified(heard: () => void): void };
 }

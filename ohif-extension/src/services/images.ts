@@ -1,6 +1,6 @@
 /** What the viewer shows of a study's images: series as slices, the viewports that show them, and how to get to a slice. */
 
-import type { Canvas, DisplaySet, Host, ImagePlane, Point } from '../ohif';
+import type { Actor, Canvas, DisplaySet, Host, ImagePlane, Point } from '../ohif';
 import { inSliceOrder, nearestSlice, pixelAt, worldAt, type Slice } from './slices';
 
 /** How long a viewport may take to show another series. */
@@ -78,6 +78,27 @@ export class Images {
 
   canvas(viewportId: string | null): Canvas | null {
     return viewportId ? this.services.cornerstoneViewportService.getCornerstoneViewport(viewportId) : null;
+  }
+
+  /** Whether a viewport draws an image of a display set, and has not only been told to. */
+  isDrawn(viewportId: string, displaySet: DisplaySet): boolean {
+    const canvas = this.canvas(viewportId);
+    const imageIds = new Set(this.imageIdsOf(displaySet));
+    return canvas?.getActors?.().some(each => isImage(each) && (!canvas.setImageIdIndex || imageIds.has(each.referencedId ?? ''))) ?? false;
+  }
+
+  /** Hears what a viewport is given to draw, images and masks, until the returned function is called. */
+  onDrawn(heard: (canvas: Canvas, added: readonly Actor[]) => void): () => void {
+    const { ACTORS_CHANGED } = window.cornerstone.Enums.Events;
+    const changed = (event: Event) => {
+      const { viewportId, addedActors } = (event as CustomEvent<{ viewportId: string; addedActors: Actor[] }>).detail;
+      const canvas = this.canvas(viewportId);
+      if (canvas) {
+        heard(canvas, addedActors);
+      }
+    };
+    document.addEventListener(ACTORS_CHANGED, changed, true); // these events do not bubble
+    return () => document.removeEventListener(ACTORS_CHANGED, changed, true);
   }
 
   get activeCanvas(): Canvas | null {
@@ -179,6 +200,11 @@ export async function toSlice(canvas: Canvas, imageId: string, world: Point): Pr
     canvas.jumpToWorld?.(world);
   }
   canvas.render();
+}
+
+/** A mask is drawn for a representation of a segmentation. */
+export function isImage({ representationUID }: Actor): boolean {
+  return !representationUID;
 }
 
 /** Where a reader has zoomed in and a point lies outside the canvas, pan to it. */

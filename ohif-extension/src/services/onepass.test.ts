@@ -1,8 +1,8 @@
 /** @vitest-environment jsdom */
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 
-import type { Actor, Canvas } from '../ohif';
-import type { Images } from './images';
+import type { Actor, Canvas, Host } from '../ohif';
+import { Images } from './images';
 import { drawInOnePass } from './onepass';
 
 /** As VTK's: tells of every change, and is drawn in the first pass while it is forced to. */
@@ -28,7 +28,8 @@ let stop: () => void;
 beforeEach(() => {
   shown = stack;
   vi.stubGlobal('cornerstone', { Enums: { Events: { ACTORS_CHANGED: 'CORNERSTONE_ACTORS_CHANGED' } } });
-  stop = drawInOnePass({ canvas: () => shown } as unknown as Images, uid => uid.startsWith('ours'));
+  const host = { servicesManager: { services: { cornerstoneViewportService: { getCornerstoneViewport: () => shown } } } } as unknown as Host;
+  stop = drawInOnePass(new Images(host), uid => uid.startsWith('ours'));
 });
 afterEach(() => stop());
 

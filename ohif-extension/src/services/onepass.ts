@@ -7,18 +7,14 @@ import type { Images } from './images';
  * Until the returned function is called, masks on stacks are drawn right after their image, blended over it. Cornerstone calls
  * them translucent, for which VTK draws the image's depth, the masks into two further pictures, and those over the whole canvas:
  * that pays where surfaces cross each other, and a mask lies flat on its slice. In a volume the image is drawn last, so
- * masks stay as they are there.
+ * masks stay as they are there. A mask must not come before its image, which would be drawn over it (`Showing` sees to that).
  */
 export function drawInOnePass(images: Images, isMask: (representationUid: string) => boolean): () => void {
-  const { ACTORS_CHANGED } = window.cornerstone.Enums.Events;
-  const changed = (event: Event) => {
-    const { viewportId, addedActors } = (event as CustomEvent<{ viewportId: string; addedActors: Actor[] }>).detail;
-    if (images.canvas(viewportId)?.setImageIdIndex) {
-      addedActors.filter(each => isMask(each.representationUID ?? '')).forEach(keepOpaque);
+  return images.onDrawn((canvas, added) => {
+    if (canvas.setImageIdIndex) {
+      added.filter(each => isMask(each.representationUID ?? '')).forEach(keepOpaque);
     }
-  };
-  document.addEventListener(ACTORS_CHANGED, changed, true); // these events do not bubble
-  return () => document.removeEventListener(ACTORS_CHANGED, changed, true);
+  });
 }
 
 /** Cornerstone says "translucent" anew with every change of style. */

@@ -11,6 +11,7 @@ import { Masks } from './masks';
 import { Showing } from './showing';
 
 const nothing = () => undefined;
+const ACTORS_CHANGED = 'CORNERSTONE_ACTORS_CHANGED';
 
 class Viewer {
   displaySets: DisplaySet[] = [];
@@ -21,7 +22,7 @@ class Viewer {
 
   constructor() {
     Object.assign(window, {
-      cornerstone: { cache: { removeImageLoadObject: nothing } },
+      cornerstone: { cache: { removeImageLoadObject: nothing }, Enums: { Events: { ACTORS_CHANGED } } },
       cornerstoneTools: {
         annotation: {
           config: { style: { setAnnotationStyles: nothing } },
@@ -100,6 +101,9 @@ class Viewer {
     },
   } as unknown as Host;
 
+  /** Whether the images of the viewports have come. */
+  hasImages = true;
+
   /** What the archive adds when it is asked again. */
   archive: () => void = () => undefined;
 
@@ -107,6 +111,7 @@ class Viewer {
     return {
       id,
       element: { clientWidth: 100, clientHeight: 100 },
+      getActors: () => [{ referencedId: this.hasImages ? 'image' : 'image before' }],
       getImageIds: () => ['image'],
       setImageIdIndex: async () => this.did.push(`${id}: go to image`),
       worldToCanvas: () => [50, 50],
@@ -121,6 +126,13 @@ class Viewer {
 
   announce(): void {
     [...this.listeners].forEach(listener => listener());
+  }
+
+  /** The image that a viewport was told to show has come. */
+  async draw(viewportId: string): Promise<void> {
+    this.hasImages = true;
+    document.dispatchEvent(new CustomEvent(ACTORS_CHANGED, { detail: { viewportId, addedActors: [{}] } }));
+    await quiet();
   }
 
   async learn(...displaySets: DisplaySet[]): Promise<void> {
@@ -205,6 +217,17 @@ test('results that arrive after the image is on the screen are shown too', async
   await viewer.learn(sr(viewer));
   await viewer.learn(seg());
   expect(viewer.did).toEqual(['open panel', 'draw sr', 'main: go to image', 'main: lay seg']);
+});
+
+test('a mask waits for its image, which would be drawn over it', async () => {
+  const viewer = new Viewer();
+  viewer.hasImages = false;
+  viewer.showing();
+  await viewer.learn(ct, seg(), sr(viewer));
+  await viewer.show('main', ct);
+  expect(viewer.did).not.toContain('main: lay seg');
+  await viewer.draw('main');
+  expect(viewer.did).toContain('main: lay seg');
 });
 
 test('a layer that the reader removed stays removed, and a second viewport gets its own', async () => {

@@ -7,7 +7,7 @@ import { PANEL_ID } from '../id';
 import type { DisplaySet, Host, Subscription, Viewport } from '../ohif';
 import { middleOf, type Boxes } from './boxes';
 import { Hand } from './hand';
-import { toSlice, type Images } from './images';
+import { isImage, toSlice, type Images } from './images';
 import type { Masks } from './masks';
 import { askForReport, type Answer } from './reports';
 import { isStructure, newestResults, type Result } from './results';
@@ -36,6 +36,7 @@ export class Showing {
     this.subscriptions = [
       displaySetService.subscribe(displaySetService.EVENTS.DISPLAY_SETS_ADDED, look),
       cornerstoneViewportService.subscribe(cornerstoneViewportService.EVENTS.VIEWPORT_DATA_CHANGED, look),
+      { unsubscribe: images.onDrawn((_, added) => added.some(isImage) && look()) },
     ];
   }
 
@@ -145,7 +146,11 @@ export class Showing {
     }
   }
 
+  /** Cornerstone looks once whether an image has a mask, and for one that is not drawn yet it says no for good. */
   private async layMasks(segmentations: readonly DisplaySet[], { viewportId }: Viewport, image: DisplaySet): Promise<void> {
+    if (!this.images.isDrawn(viewportId, image)) {
+      return;
+    }
     for (const segmentation of segmentations) {
       const [source] = this.services.displaySetService.getDisplaySetsForReferences(segmentation.instance?.ReferencedSeriesSequence ?? []);
       if (source?.displaySetInstanceUID === image.displaySetInstanceUID) {
