@@ -6,11 +6,11 @@ audit trail is never touched.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import islice
 from pathlib import Path
+from random import sample
 from tempfile import TemporaryDirectory
 
 from connector.ledger import Ledger
@@ -56,9 +56,10 @@ class Retention:
                     path.unlink()
         return count
 
-    def _older(self, folder: Path, before: datetime) -> Iterator[Path]:
-        old = (path for path in sorted(folder.glob("*/*.dcm")) if path.stat().st_mtime < before.timestamp())
-        return islice(old, _FILES_AT_ONCE)
+    def _older(self, folder: Path, before: datetime) -> list[Path]:
+        """Return other ones each time, so that those that the archive never gets do not stand before the rest."""
+        old = [path for path in folder.glob("*/*.dcm") if path.stat().st_mtime < before.timestamp()]
+        return sample(old, min(len(old), _FILES_AT_ONCE))
 
     def _is_in_archive(self, path: Path) -> bool:
         held = self._archive.file(path.stem.partition("~")[0])
