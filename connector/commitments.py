@@ -96,12 +96,4 @@ class Commitments:
 
 
 def _transaction(row: sa.Row[tuple[object, ...]]) -> Transaction:
-    values = row._mapping
-    return Transaction(
-        transaction_uid=values["transaction_uid"],
-        study_uid=values["study_uid"],
-        instance_uids=tuple(values["instance_uids"]),
-        asked=values["asked"],
-        answered=values["answered"],
-        failures=values["failures"],
-    )
+    return Transaction(**{**row._mapping, "instance_uids": tuple(row.instance_uids)})

@@ -23,6 +23,7 @@ from connector.commitments import Commitments
 from connector.database import Database, add, alone, put
 from connector.decisions import Decisions
 from connector.questions import Questions
+from connector.sources import Sources
 from connector.steps import Steps
 from radiology.errors import IllegalTransition, UnknownStudy
 from radiology.finding import Box
@@ -78,15 +79,6 @@ class StudyRecord:
 
 
 @dataclass(frozen=True)
-class Sending:
-    """Who sends a study now: the calling AE title, and when it last gave a sign of life."""
-
-    study_uid: str
-    calling_ae: str
-    last_seen: datetime
-
-
-@dataclass(frozen=True)
 class Load:
     """How much work there is.
 
@@ -117,6 +109,7 @@ class Ledger:
         self.decisions = Decisions(self._database, settings)
         self.commitments = Commitments(self._database)
         self.steps = Steps(self._database)
+        self.sources = Sources(self._database)
         self.audit = Audit(self._database)
 
     @classmethod
@@ -275,51 +268,6 @@ class Ledger:
             count += len(ids)
             if len(ids) < _FORGOTTEN_AT_ONCE:
                 return count
-
-    # What the listener does -----------------------------------------------------------------------------------------
-
-    def association_open(self, association: str, study_uid: str, calling_ae: str) -> None:
-        """Note that an association is sending a study now; called again as a sign of life."""
-        key = {"association": association, "study_uid": study_uid}
-        with self._database.transaction() as connection:
-            put(connection, tables.associations, key, {"calling_ae": calling_ae, "last_seen": _now()})
-
-    def sent_by(self, study_uid: str, ae_title: str) -> None:
-        """Note for good who sends a study to the listener."""
-        with self._database.transaction() as connection:
-            add(connection, tables.sources, {"study_uid": study_uid, "ae_title": ae_title})
-
-    def association_closed(self, association: str) -> None:
-        """Forget an association: it was released or aborted."""
-        with self._database.transaction() as connection:
-            connection.execute(sa.delete(tables.associations).where(tables.associations.c.association == association))
-
-    def forget_associations(self) -> None:
-        """Forget them all: the listener has just started, so none is open."""
-        with self._database.transaction() as connection:
-            connection.execute(sa.delete(tables.associations))
-
-    def open_associations(self, study_uid: str, since: datetime) -> list[str]:
-        """Return the calling AE titles of the associations that sent this study and gave a sign of life since then."""
-        where = (tables.associations.c.study_uid == study_uid, tables.associations.c.last_seen >= since)
-        return [row.calling_ae for row in self._database.rows(sa.select(tables.associations.c.calling_ae).where(*where))]
-
-    def sending(self, since: datetime) -> list[Sending]:
-        """Return who sends which study, of those that gave a sign of life since then; the newest sign first."""
-        open_ones = tables.associations.c
-        chosen = sa.select(tables.associations).where(open_ones.last_seen >= since).order_by(open_ones.last_seen.desc())
-        return [Sending(row.study_uid, row.calling_ae, row.last_seen) for row in self._database.rows(chosen)]
-
-    def sources(self, study_uid: str) -> frozenset[str]:
-        """Return the AE titles that have ever sent instances of a study to the listener."""
-        return self.sources_of([study_uid])[study_uid]
-
-    def sources_of(self, study_uids: Sequence[str]) -> dict[str, frozenset[str]]:
-        """Return the AE titles that have ever sent instances of each of these studies to the listener."""
-        known: dict[str, frozenset[str]] = dict.fromkeys(study_uids, frozenset())
-        for row in self._database.rows(sa.select(tables.sources).where(tables.sources.c.study_uid.in_(study_uids))):
-            known[row.study_uid] |= {row.ae_title}
-        return known
 
     # What the worker does -------------------------------------------------------------------------------------------
 

@@ -163,7 +163,7 @@ class _Announcer:
         self._announced: Mapping[tuple[str, str], set[str]] = {}
         self._unnoted: set[tuple[str, str]] = set()
         self._signs_due = 0.0
-        ledger.forget_associations()
+        ledger.sources.forget_associations()
 
     def announce(self, sending: Mapping[tuple[str, str], set[str]], spooled: set[str]) -> None:
         """Bring the ledger up to date, now and then give a sign of life for each study, and note for good who sends it."""
@@ -171,19 +171,19 @@ class _Announcer:
             (study_uid, key[1]) for key, studies in sending.items() for study_uid in studies - self._announced.get(key, set())
         }
         for study_uid, ae_title in list(self._unnoted):
-            self._ledger.sent_by(study_uid, ae_title)
+            self._ledger.sources.sent_by(study_uid, ae_title)
             self._unnoted.discard((study_uid, ae_title))
         now = {**sending, **({(_SPOOL, self._own_ae_title): spooled} if spooled else {})}
         known = dict(self._announced)
         for key, studies in self._announced.items():
             if studies - now.get(key, set()):
-                self._ledger.association_closed(key[0])
+                self._ledger.sources.association_closed(key[0])
                 del known[key]
         if time.monotonic() >= self._signs_due:
             known, self._signs_due = {}, time.monotonic() + _ANNOUNCE_SECONDS
         for key, studies in now.items():
             for study_uid in studies - known.get(key, set()):
-                self._ledger.association_open(key[0], study_uid, key[1])
+                self._ledger.sources.association_open(key[0], study_uid, key[1])
         self._announced = now
 
 

@@ -131,7 +131,7 @@ class Watcher:
         if count != visit.counts[1]:
             visit.last_change = now
         visit.counts = (visit.counts[1], count)
-        senders = frozenset(self._ledger.open_associations(study_uid, since=now - _SIGN_OF_LIFE))
+        senders = frozenset(self._ledger.sources.open_associations(study_uid, since=now - _SIGN_OF_LIFE))
         acquisition = self._acquisition(study_uid, count)
         arrival = Arrival(visit.first_seen, visit.last_change, senders, visit.counts, acquisition)
         answer = judge(arrival, now, self._settings.watcher)
@@ -185,7 +185,7 @@ class Watcher:
 
     def _sources(self, study_uid: str) -> frozenset[str]:
         """Return who sent a study to the listener, and who to Orthanc itself, where what was forwarded bears the listener's title."""
-        return (self._ledger.sources(study_uid) | self._changes.senders(study_uid)) - {self._settings.listener.ae_title}
+        return (self._ledger.sources.of_study(study_uid) | self._changes.senders(study_uid)) - {self._settings.listener.ae_title}
 
     def _send(self, number: int, message: str = READ_STUDY) -> None:
         """Send the message of a job or a question; where the queue is down, a later sweep sends it."""

@@ -21,14 +21,14 @@ def routes(ledger: Ledger) -> APIRouter:
         state: JobState | None = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 200,
     ) -> list[JobSummary]:
-        return [JobSummary.of(job) for job in ledger.jobs(state, limit)]
+        return [JobSummary.model_validate(job) for job in ledger.jobs(state, limit)]
 
     @router.get("/{job_id}", summary="One job with every step that it took")
     def get_job(job_id: Number) -> JobHistory:
         job = ledger.job(job_id)
         if job is None:
             raise HTTPException(404, f"There is no job {job_id}.")
-        steps = [Step.of(transition) for transition in ledger.history(job_id)]
-        return JobHistory(**JobSummary.of(job).model_dump(), history=steps)
+        steps = [Step.model_validate(transition) for transition in ledger.history(job_id)]
+        return JobHistory(**JobSummary.model_validate(job).model_dump(), history=steps)
 
     return router

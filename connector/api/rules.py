@@ -36,6 +36,6 @@ def routes(settings: Settings, ledger: Ledger, pacs: Pacs, trail: Trail) -> APIR
         chosen = route(pacs.fetch(study_uid), settings.watcher)
         if chosen.study is None:
             return RulingOut(rule="", read=False, priority=Priority.ROUTINE, why=chosen.reason, passed_over=[])
-        return RulingOut.of(load(settings).judge_study(chosen.study, ledger.sources(study_uid), job.created))
+        return RulingOut.of(load(settings).judge_study(chosen.study, ledger.sources.of_study(study_uid), job.created))
 
     return router

@@ -25,7 +25,7 @@ def routes(ledger: Ledger, trail: Trail) -> APIRouter:
 
     def told(jobs: list[Job]) -> list[StudyWork]:
         records = ledger.records([job.study_uid for job in jobs if job.state is JobState.RUNNING])
-        sources = ledger.sources_of([job.study_uid for job in jobs])
+        sources = ledger.sources.of_studies([job.study_uid for job in jobs])
         return [StudyWork.on(job, records.get(job.study_uid, StudyRecord()).progress, sources[job.study_uid]) for job in jobs]
 
     def who(request: Request) -> str:
@@ -35,7 +35,7 @@ def routes(ledger: Ledger, trail: Trail) -> APIRouter:
     @router.get("", summary="How much work there is, how long its parts take, and who sends now")
     def get_work() -> Work:
         now = datetime.now(UTC)
-        return Work.of(ledger.load(now), ledger.paused(), ledger.sending(now - _SIGN_OF_LIFE))
+        return Work.of(ledger.load(now), ledger.paused(), ledger.sources.sending(now - _SIGN_OF_LIFE))
 
     @router.get("/studies", summary="Where studies are: the newest job of each, the newest first")
     def list_studies(
@@ -56,22 +56,22 @@ def routes(ledger: Ledger, trail: Trail) -> APIRouter:
     @router.post("/studies/{study_uid}/retry", summary="Try a failed or refused study again")
     def retry(study_uid: StudyUid, request: Request) -> JobSummary:
         trail.note(request, Event.STEERED, study_uid, detail="retry")
-        return JobSummary.of(ledger.retry(study_uid))
+        return JobSummary.model_validate(ledger.retry(study_uid))
 
     @router.post("/studies/{study_uid}/replay", summary="Have a study that was read read again, by the model in use now")
     def replay(study_uid: StudyUid, request: Request) -> JobSummary:
         trail.note(request, Event.STEERED, study_uid, detail="replay")
-        return JobSummary.of(ledger.replay(study_uid, who(request)))
+        return JobSummary.model_validate(ledger.replay(study_uid, who(request)))
 
     @router.post("/studies/{study_uid}/priority", summary="Read a study that waits or arrives sooner or later")
     def prioritise(study_uid: StudyUid, wanted: PriorityIn, request: Request) -> JobSummary:
         trail.note(request, Event.STEERED, study_uid, detail=f"priority {wanted.priority}")
-        return JobSummary.of(ledger.prioritise(study_uid, wanted.priority, who(request)))
+        return JobSummary.model_validate(ledger.prioritise(study_uid, wanted.priority, who(request)))
 
     @router.post("/pause", summary="Take up no study from now on; what runs is finished, receiving goes on")
     def pause(wanted: PauseIn, request: Request) -> Paused:
         trail.note(request, Event.STEERED, detail="pause")
-        return Paused.of(ledger.pause(who(request), wanted.reason))
+        return Paused.model_validate(ledger.pause(who(request), wanted.reason))
 
     @router.post("/resume", status_code=204, summary="Take up studies again")
     def resume(request: Request) -> None:

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from connector.ledger import Transition
-from radiology.jobs import Job, JobState
+from radiology.jobs import JobState
 
 
 class Step(BaseModel):
     """One transition of a job."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     source: JobState | None
     target: JobState
     reason: str
     time: datetime
 
-    @classmethod
-    def of(cls, transition: Transition) -> Step:
-        """Return the transition as the API says it."""
-        return cls(source=transition.source, target=transition.target, reason=transition.reason, time=transition.time)
-
 
 class JobSummary(BaseModel):
     """The work on one set of images of one study."""
+
+    model_config = ConfigDict(from_attributes=True)
 
     job_id: int
     study_uid: str
@@ -38,23 +36,6 @@ class JobSummary(BaseModel):
     updated: datetime
     result_uids: list[str] = Field(description="SOP Instance UIDs of what was stored.")
     parts: dict[str, float] = Field(description="Seconds that each part of the work took.")
-
-    @classmethod
-    def of(cls, job: Job) -> JobSummary:
-        """Return the job as the API says it."""
-        return cls(
-            job_id=job.job_id,
-            study_uid=job.study_uid,
-            description=job.description,
-            state=job.state,
-            reason=job.reason,
-            attempts=job.attempts,
-            revision=job.revision,
-            created=job.created,
-            updated=job.updated,
-            result_uids=list(job.result_uids),
-            parts=dict(job.parts),
-        )
 
 
 class JobHistory(JobSummary):

@@ -142,7 +142,7 @@ class Answer(BaseModel):
             confidence=answer.confidence,
             places=[Drawn.of(region, study) for region in answer.regions] if study else [],
             cited=BoxIn.of(answer.cited) if answer.cited else None,
-            model=Model.of(answer.model),
+            model=Model.model_validate(answer.model),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from connector.schemas.person import Person
 from dicom_sr import State, Version
@@ -13,7 +13,7 @@ from radiology.finding import Finding, Presence, Region, Side
 from radiology.jobs import JobState, Progress
 from radiology.judgement import Judged, Judgement, Reason, Rejection
 from radiology.measurement import UNITS, Line, Measurement, Quantity
-from radiology.report import ModelIdentity, Outcome
+from radiology.report import Outcome
 from radiology.study import Study
 from radiology.terms import COLOUR_WITHOUT_TERM, TERMS, Kind, Urgency
 from radiology.thinking import Look as Step
@@ -130,14 +130,11 @@ class Statement(BaseModel):
 class Model(BaseModel):
     """What made a report."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     name: str
     version: str
     weights_hash: str
-
-    @classmethod
-    def of(cls, model: ModelIdentity) -> Model:
-        """Return the model as the API says it."""
-        return cls(name=model.name, version=model.version, weights_hash=model.weights_hash)
 
 
 class ReportBody(BaseModel):
@@ -174,7 +171,7 @@ class ReportBody(BaseModel):
             withheld=list(report.withheld),
             failures=list(report.failures),
             rejected=[Rejected.of(rejection) for rejection in rejections],
-            model=Model.of(report.model),
+            model=Model.model_validate(report.model),
             started=report.started,
         )
 

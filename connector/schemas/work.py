@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from connector.ledger import Load, Sending
+from connector.ledger import Load
 from connector.schemas.jobs import JobSummary
 from connector.schemas.text import Words
+from connector.sources import Sending
 from radiology.jobs import Job, JobState, Pause, Priority, Progress
 
 
@@ -34,14 +35,11 @@ _STEPS = {
 class Paused(BaseModel):
     """That no study is taken up for now."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     since: datetime
     by: str
     reason: str
-
-    @classmethod
-    def of(cls, pause: Pause) -> Paused:
-        """Return the pause as the API says it."""
-        return cls(since=pause.since, by=pause.by, reason=pause.reason)
 
 
 class PauseIn(BaseModel):
@@ -68,20 +66,17 @@ class StudyWork(JobSummary):
     def on(cls, job: Job, progress: Progress | None, sources: Iterable[str]) -> StudyWork:
         """Return the newest job of a study as the API says it."""
         known = {"priority": job.priority, "sources": sorted(sources), "progress": progress, "steps": _STEPS.get(job.state, [])}
-        return cls(**JobSummary.of(job).model_dump(), **known)
+        return cls(**JobSummary.model_validate(job).model_dump(), **known)
 
 
 class Sender(BaseModel):
     """Who sends a study now."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     study_uid: str
     calling_ae: str
     last_seen: datetime
-
-    @classmethod
-    def of(cls, sending: Sending) -> Sender:
-        """Return the sender as the API says it."""
-        return cls(study_uid=sending.study_uid, calling_ae=sending.calling_ae, last_seen=sending.last_seen)
 
 
 class Work(BaseModel):
@@ -102,8 +97,8 @@ class Work(BaseModel):
             oldest_queued_seconds=load.oldest_queued_seconds,
             repeated_attempts=load.repeated_attempts,
             part_seconds=dict(load.part_seconds),
-            paused=Paused.of(pause) if pause else None,
-            senders=[Sender.of(each) for each in sending],
+            paused=Paused.model_validate(pause) if pause else None,
+            senders=[Sender.model_validate(each) for each in sending],
         )
 
 

@@ -230,7 +230,7 @@ def test_a_folder_is_sent_whatever_the_transfer_syntax(orthanc: Orthanc, setting
         assert "notes.txt: not a DICOM file, skipped." in answer.stderr
         assert "DICOMDIR: a DICOMDIR, skipped." in answer.stderr
         until(lambda: httpx.get(f"{orthanc.url}/statistics").json()["CountInstances"] == 7)
-        until(lambda: ledger.sources("1.2.71") == ledger.sources("1.2.72") == {"SIGHTLINE_SEND"})
+        until(lambda: ledger.sources.of_study("1.2.71") == ledger.sources.of_study("1.2.72") == {"SIGHTLINE_SEND"})
 
 
 def test_a_damaged_file_fails_the_command_and_the_others_are_sent(settings: Settings, tmp_path: Path) -> None:

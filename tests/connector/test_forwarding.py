@@ -224,7 +224,7 @@ def test_the_ledger_hears_which_studies_are_on_their_way(orthanc: Orthanc, tmp_p
     with listener_process(settings):
         association = associate(settings.listener, (CT_IMAGE, image.file_meta.TransferSyntaxUID), calling="CT1")
         association.send_c_store(image)
-        until(lambda: "CT1" in ledger.open_associations(image.StudyInstanceUID, long_ago))
+        until(lambda: "CT1" in ledger.sources.open_associations(image.StudyInstanceUID, long_ago))
         association.release()
-        until(lambda: ledger.open_associations(image.StudyInstanceUID, long_ago) == [])
+        until(lambda: ledger.sources.open_associations(image.StudyInstanceUID, long_ago) == [])
     ledger.close()

@@ -297,19 +297,6 @@ def test_values_and_jobs_survive_a_restart(url: str, study: str) -> None:
     second.close()
 
 
-def test_open_associations_are_known_until_they_close_or_fall_silent(ledger: Ledger, study: str) -> None:
-    start = datetime.now(UTC)
-    ledger.association_open(f"{study}.a", study, "SCANNER")
-    ledger.association_open(f"{study}.a", study, "SCANNER")
-    ledger.association_open(f"{study}.b", study, "WORKSTATION")
-    assert sorted(ledger.open_associations(study, start)) == ["SCANNER", "WORKSTATION"]
-    assert ledger.open_associations(study, start + timedelta(minutes=1)) == []
-    ledger.association_closed(f"{study}.a")
-    assert ledger.open_associations(study, start) == ["WORKSTATION"]
-    ledger.forget_associations()
-    assert ledger.open_associations(study, start) == []
-
-
 def test_processes_that_start_together_share_one_ledger(url: str) -> None:
     program = (
         f"from connector.ledger import Ledger; from radiology.settings import LedgerSettings; Ledger({url!r}, LedgerSettings()).check()"

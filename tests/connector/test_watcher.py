@@ -136,11 +136,11 @@ def test_a_study_whose_header_makes_no_sense_holds_up_no_other(site: Site) -> No
 def test_an_open_association_keeps_a_quiet_study_waiting(site: Site) -> None:
     image = radiograph(generate_uid())
     site.send([image])
-    site.ledger.association_open("association", image.StudyInstanceUID, "CR1")
+    site.ledger.sources.association_open("association", image.StudyInstanceUID, "CR1")
     site.wait(2)
     assert site.job(image).state is JobState.ARRIVING
     assert "CR1" in site.job(image).reason
-    site.ledger.association_closed("association")
+    site.ledger.sources.association_closed("association")
     site.wait()
     assert site.job(image).state is JobState.QUEUED
 
@@ -313,8 +313,8 @@ def test_rules_say_what_is_read_and_how_soon_by_who_sent_it(orthanc: Orthanc, tm
         orthanc, tmp_path, "  - {name: emergency, source: ER_CR1, priority: urgent}\n  - {name: rest, read: no, why: Not wanted}\n"
     )
     urgent, unwanted = radiograph(generate_uid()), radiograph(generate_uid())
-    site.ledger.sent_by(urgent.StudyInstanceUID, "ER_CR1")
-    site.ledger.sent_by(unwanted.StudyInstanceUID, orthanc.settings.listener.ae_title)
+    site.ledger.sources.sent_by(urgent.StudyInstanceUID, "ER_CR1")
+    site.ledger.sources.sent_by(unwanted.StudyInstanceUID, orthanc.settings.listener.ae_title)
     site.send([urgent, unwanted])
     site.wait()
     first, second = site.job(urgent), site.job(unwanted)

@@ -21,7 +21,7 @@ def take_and_fail(ledger: Ledger, study_uid: str) -> None:
 
 
 def test_an_administrator_sees_why_a_study_failed_and_has_it_read_again(browser: Browser, origin: str, ledger: Ledger) -> None:
-    ledger.sent_by(STUDY, "CT1")
+    ledger.sources.sent_by(STUDY, "CT1")
     take_and_fail(ledger, STUDY)
     page = browser.new_page(viewport={"width": 1280, "height": 800}, locale="en-GB")
     errors: list[str] = []

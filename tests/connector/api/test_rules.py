@@ -64,7 +64,7 @@ def test_a_series_that_might_come_is_judged(ruled: TestClient, series: dict[str,
 
 def test_a_study_that_is_here_is_judged(ruled: TestClient, ct_in_archive: str, ledger: Ledger) -> None:
     assert ruled.get(f"/api/v1/rules/studies/{ct_in_archive}").status_code == 404
-    ledger.sent_by(ct_in_archive, "CT1")
+    ledger.sources.sent_by(ct_in_archive, "CT1")
     ledger.arriving(ct_in_archive, "CT CHEST, 24 images", "First image.")
     told = ruled.get(f"/api/v1/rules/studies/{ct_in_archive}").json()
     assert (told["rule"], told["read"]) == ("", True)

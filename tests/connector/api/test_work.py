@@ -38,7 +38,7 @@ def test_each_study_is_told_once_with_how_far_it_is_and_what_can_be_asked_for_it
 
 def test_the_work_is_counted_and_who_sends_now_is_named(client: TestClient, ledger: Ledger) -> None:
     failed(ledger, "1.2.3")
-    ledger.association_open("one", "1.2.9", "CT1")
+    ledger.sources.association_open("one", "1.2.9", "CT1")
     work = client.get("/api/v1/work").json()
     assert (work["jobs"]["failed"], work["jobs"]["queued"]) == (1, 0)
     assert [(each["calling_ae"], each["study_uid"]) for each in work["senders"]] == [("CT1", "1.2.9")]
@@ -86,7 +86,7 @@ def test_our_own_page_and_programs_do(client: TestClient, ledger: Ledger, header
 
 
 def test_a_study_that_waits_is_read_sooner_when_asked(client: TestClient, ledger: Ledger) -> None:
-    ledger.sent_by("1.2.3", "CT1")
+    ledger.sources.sent_by("1.2.3", "CT1")
     ledger.queue(ledger.arriving("1.2.3", "CT CHEST, 24 images", "24 images.").job_id, "d" * 64, "Complete.")
     (study,) = client.get("/api/v1/work/studies").json()
     assert (study["priority"], study["sources"], study["steps"]) == ("routine", ["CT1"], ["prioritise"])
