@@ -16,10 +16,16 @@ def move(source: Path, target: Path) -> Path:
 
 def place(source: Path, target: Path) -> Path:
     """Give a file a second name; ``FileExistsError`` where something has it, which then stays as it is."""
-    _make(target.parent)
-    os.link(source, target)
-    _sync(target.parent)
-    return target
+    while True:
+        _make(target.parent)
+        try:
+            os.link(source, target)
+        except FileNotFoundError:
+            if target.parent.exists():
+                raise
+            continue  # it was empty, and has just been tidied away
+        _sync(target.parent)
+        return target
 
 
 def _make(folder: Path) -> None:

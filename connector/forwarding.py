@@ -7,6 +7,7 @@ set aside, so that nothing waits behind it.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
@@ -27,6 +28,7 @@ from radiology.settings import Settings
 
 _LONGEST_PAUSE_SECONDS = 30.0
 _LOOK_SECONDS = 1.0
+_TIDY_SECONDS = 60.0
 _HANG_UPS = 3
 _BATCH = 500
 """Files that are looked at before an association: an archive that is down is not worth reading thousands of them again and again."""
@@ -127,6 +129,7 @@ class Forwarder:
                     self.forward(paths)
                     pause = _LOOK_SECONDS
                 else:
+                    self._spool.tidy(time.time() - _TIDY_SECONDS)
                     self._wake.wait(_LOOK_SECONDS)
             except (PacsError, OSError) as error:
                 _log.warning("not forwarded", waiting=len(paths), reason=str(error), again_in_seconds=pause)

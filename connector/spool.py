@@ -96,6 +96,13 @@ class Spool:
         self._given.note(path.stem.partition("~")[0], fingerprint(path))
         path.unlink()
 
+    def tidy(self, before: float) -> None:
+        """Remove the folders of studies of which nothing has waited since then (POSIX time): every look goes through them all."""
+        for folder in self._waiting.iterdir():
+            if folder.stat().st_mtime < before:
+                with suppress(OSError):  # something waits in it
+                    folder.rmdir()
+
     def refuse(self, path: Path) -> None:
         """Set a file aside: the archive will not take it."""
         durable.move(path, self._refused / path.parent.name / path.name)

@@ -1,5 +1,6 @@
 """What the listener said is safe reaches the archive: now, when it comes back, or after the listener was killed."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -214,6 +215,16 @@ def test_a_killed_listener_loses_nothing_that_it_acknowledged(orthanc: Orthanc, 
         until(lambda: not list((tmp_path / "spool" / "waiting").rglob("*.dcm")))
     assert Pacs.connect(orthanc.settings.pacs).stored(slices) >= acknowledged
     assert not list((tmp_path / "spool" / "incoming").iterdir())
+
+
+def test_a_study_of_which_nothing_waits_leaves_no_folder(orthanc: Orthanc, spool: Spool, tmp_path: Path) -> None:
+    done, going_on = (tmp_path / "spool" / "waiting" / uid for uid in ("1.2.3", "1.2.4"))
+    for folder in (done, going_on):
+        folder.mkdir()
+    os.utime(done, (0, 0))
+    with Forwarder(orthanc.settings, spool):
+        until(lambda: not done.exists())
+    assert going_on.exists(), "its next instance is on its way"
 
 
 def test_the_ledger_hears_which_studies_are_on_their_way(orthanc: Orthanc, tmp_path: Path) -> None:
