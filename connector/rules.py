@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, time
+from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -88,6 +89,18 @@ class Hours:
         return f"{self.start:%H:%M}-{self.end:%H:%M}"
 
 
+class Day(StrEnum):
+    """A day of the week, Monday first."""
+
+    MONDAY = "mon"
+    TUESDAY = "tue"
+    WEDNESDAY = "wed"
+    THURSDAY = "thu"
+    FRIDAY = "fri"
+    SATURDAY = "sat"
+    SUNDAY = "sun"
+
+
 def _listed(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -111,6 +124,7 @@ class Rule(_Part):
     station: _Patterns | None = None
     body_part: _Patterns | None = None
     description: _Patterns | None = None
+    days: Annotated[list[Day], BeforeValidator(_listed), Field(min_length=1)] | None = None
     hours: Annotated[Hours, BeforeValidator(Hours.of)] | None = None
     read: bool = True
     priority: Priority = Priority.ROUTINE
@@ -123,9 +137,13 @@ class Rule(_Part):
         return self
 
     def obstacle(self, facts: Facts, zone: ZoneInfo | None) -> str:
-        """Say why the rule does not fit a series; empty where it does. ``zone``: of its hours; None is this machine's."""
-        if self.hours and facts.arrived.astimezone(zone).time() not in self.hours:
-            return f"it came at {facts.arrived.astimezone(zone):%H:%M}, not within {self.hours}"
+        """Say why the rule does not fit a series; empty where it does. ``zone``: of its days and hours; None is this machine's."""
+        arrived = facts.arrived.astimezone(zone)
+        day = list(Day)[arrived.weekday()]
+        if self.days and day not in self.days:
+            return f"it came on a {day.name.title()}, not on {', '.join(self.days)}"
+        if self.hours and arrived.time() not in self.hours:
+            return f"it came at {arrived:%H:%M}, not within {self.hours}"
         if self.source and not _fits(facts.sources, self.source):
             sent = ", ".join(sorted(facts.sources)) or "unknown"
             return f"source {sent} is none of {', '.join(self.source)}"
@@ -139,7 +157,7 @@ class Rule(_Part):
 
 
 class Rules(_Part):
-    """The rules of a file, in their order. ``timezone``: of their hours; left out it is this machine's."""
+    """The rules of a file, in their order. ``timezone``: of their days and hours; left out it is this machine's."""
 
     timezone: ZoneInfo | None = None
     rules: list[Rule]

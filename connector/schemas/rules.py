@@ -15,7 +15,7 @@ class RuleOut(BaseModel):
     """One rule: what it asks, and what it decides."""
 
     name: str
-    asks: dict[str, list[str]] = Field(description="By what it asks: of each, one must fit. `hours` are of the rules' time zone.")
+    asks: dict[str, list[str]] = Field(description="What it asks, of each one must fit; `days` and `hours` are of the rules' time zone.")
     read: bool
     priority: Priority
     why: str
@@ -23,7 +23,7 @@ class RuleOut(BaseModel):
     @classmethod
     def of(cls, rule: Rule) -> RuleOut:
         """Return the rule as the API says it."""
-        named = ("source", "modality", "station", "body_part", "description")
+        named = ("source", "modality", "station", "body_part", "description", "days")
         asks = {name: getattr(rule, name) for name in named if getattr(rule, name)} | ({"hours": [str(rule.hours)]} if rule.hours else {})
         return cls(name=rule.name, asks=asks, read=rule.read, priority=rule.priority, why=rule.why)
 
@@ -31,7 +31,7 @@ class RuleOut(BaseModel):
 class RulesOut(BaseModel):
     """The rules, in their order; the first that fits decides."""
 
-    timezone: str = Field(description="Of their hours; empty is the machine's own.")
+    timezone: str = Field(description="Of their days and hours; empty is the machine's own.")
     rules: list[RuleOut]
 
     @classmethod

@@ -1500,7 +1500,7 @@ export interface components {
             name: string;
             /**
              * Asks
-             * @description By what it asks: of each, one must fit. `hours` are of the rules' time zone.
+             * @description What it asks, of each one must fit; `days` and `hours` are of the rules' time zone.
              */
             asks: {
                 [key: string]: string[];
@@ -1518,7 +1518,7 @@ export interface components {
         RulesOut: {
             /**
              * Timezone
-             * @description Of their hours; empty is the machine's own.
+             * @description Of their days and hours; empty is the machine's own.
              */
             timezone: string;
             /** Rules */

@@ -92,6 +92,14 @@ def test_hours_are_those_of_the_files_time_zone(write: Callable[[str], Path]) ->
     assert not rules.judge(facts(modality="CT", arrived=NOON)).read  # 21:00 there
 
 
+@pytest.mark.parametrize(("timezone", "is_urgent"), [("UTC", False), ("Asia/Tokyo", True)], ids=["Monday there", "Tuesday there"])
+def test_days_are_those_of_the_files_time_zone(write: Callable[[str], Path], timezone: str, is_urgent: bool) -> None:
+    rules = read(write(f"timezone: {timezone}\nrules:\n  - name: clinic\n    days: [tue, sat]\n    priority: urgent\n"))
+    ruling = rules.judge(facts(arrived=NIGHT))
+    assert (ruling.priority is Priority.URGENT) == is_urgent
+    assert is_urgent or ruling.passed_over == (("clinic", "it came on a Monday, not on tue, sat"),)
+
+
 def test_a_study_is_read_where_any_of_its_series_is_and_its_most_urgent_series_counts(rules: Rules) -> None:
     study_uid = generate_uid()
     film = radiograph(study_uid)
@@ -118,6 +126,7 @@ def test_what_rules_ask_is_taken_from_the_headers() -> None:
         ),
         ("rules:\n  - name: a\n    hours: 7-18\n", "line 3: rule 1, hours: give a span of the day as HH:MM-HH:MM"),
         ("rules:\n  - name: a\n    hours: 25:00-07:00\n", "line 3: rule 1, hours: "),
+        ("rules:\n  - name: a\n    days: sonntag\n", "line 3: rule 1, days: Input should be 'mon', 'tue'"),
         ("rules:\n  - modality: CT\n", "line 2: rule 1, name: Field required"),
         ("rules:\n  - name: a\n    source: []\n", "line 3: rule 1, source: "),
         ("rules:\n  - name: a\n    source: 7\n", "line 3: rule 1, source: "),
