@@ -171,11 +171,6 @@ class Rules(_Part):
             raise ValueError(f'two rules are named "{twice}"; a name stands for one rule')
         return rules
 
-    @property
-    def ask_for_source(self) -> bool:
-        """Whether any rule asks who sent a study."""
-        return any(rule.source for rule in self.rules)
-
     def judge(self, facts: Facts) -> Ruling:
         """Return what the first rule that fits a series says."""
         passed_over: list[tuple[str, str]] = []

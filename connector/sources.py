@@ -1,6 +1,7 @@
-"""The ledger's book of senders: who has sent a study to the listener, and who sends one now.
+"""The ledger's book of senders: who has sent a study, and who sends one to the listener now.
 
-The listener writes it; completeness, the rules and the page of the administrator read it.
+The listener writes it, and the watcher for what went straight to Orthanc; completeness, the rules and the page of the administrator
+read it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class Sources:
             put(connection, associations, key, {"calling_ae": calling_ae, "last_seen": datetime.now(UTC)})
 
     def sent_by(self, study_uid: str, ae_title: str) -> None:
-        """Note for good who sends a study to the listener."""
+        """Note for good who sends a study."""
         with self._database.transaction() as connection:
             add(connection, sources, {"study_uid": study_uid, "ae_title": ae_title})
 
@@ -63,11 +64,11 @@ class Sources:
         return [Sending(row.study_uid, row.calling_ae, row.last_seen) for row in self._database.rows(chosen)]
 
     def of_study(self, study_uid: str) -> frozenset[str]:
-        """Return the AE titles that have ever sent instances of a study to the listener."""
+        """Return the AE titles that are known to have sent instances of a study."""
         return self.of_studies([study_uid])[study_uid]
 
     def of_studies(self, study_uids: Sequence[str]) -> dict[str, frozenset[str]]:
-        """Return the AE titles that have ever sent instances of each of these studies to the listener."""
+        """Return the AE titles that are known to have sent instances of each of these studies."""
         known: dict[str, frozenset[str]] = dict.fromkeys(study_uids, frozenset())
         for row in self._database.rows(sa.select(sources).where(sources.c.study_uid.in_(study_uids))):
             known[row.study_uid] |= {row.ae_title}

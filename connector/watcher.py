@@ -153,6 +153,7 @@ class Watcher:
     def _decide(self, visit: _Visit, complete: str) -> None:
         """Queue a complete study or refuse it; where the same images are read already, or were by the model in use, do nothing."""
         job = visit.job
+        sources = self._sources(job.study_uid)
         try:
             chosen = route(self._pacs.fetch(job.study_uid), self._settings.watcher)
         except StudyError as error:
@@ -168,9 +169,7 @@ class Watcher:
             _log.info("nothing new", study_uid=job.study_uid, job_id=earlier.job_id, state=earlier.state)
             return
         self._describe(visit, chosen.description, job.reason)
-        rules = self._rules.now()
-        sources = self._sources(job.study_uid) if rules.ask_for_source else frozenset[str]()
-        ruling = rules.judge_study(chosen.study, sources, job.created)
+        ruling = self._rules.now().judge_study(chosen.study, sources, job.created)
         if not ruling.read:
             self._refuse(job, ruling.why, inputs_digest)
             return
@@ -184,8 +183,10 @@ class Watcher:
         _log.info("refused", study_uid=job.study_uid, job_id=job.job_id, reason=reason)
 
     def _sources(self, study_uid: str) -> frozenset[str]:
-        """Return who sent a study to the listener, and who to Orthanc itself, where what was forwarded bears the listener's title."""
-        return (self._ledger.sources.of_study(study_uid) | self._changes.senders(study_uid)) - {self._settings.listener.ae_title}
+        """Return who sent a study, and note who sent it to Orthanc itself; what was forwarded there bears the listener's title."""
+        for ae_title in self._changes.senders(study_uid) - {self._settings.listener.ae_title}:
+            self._ledger.sources.sent_by(study_uid, ae_title)
+        return self._ledger.sources.of_study(study_uid)
 
     def _send(self, number: int, message: str = READ_STUDY) -> None:
         """Send the message of a job or a question; where the queue is down, a later sweep sends it."""

@@ -340,6 +340,7 @@ def test_who_sent_a_study_straight_to_the_archive_is_known(orthanc: Orthanc, tmp
     Pacs.connect(by_dicom).store(slices)
     site.wait()
     assert (site.job(slices[0]).state, site.job(slices[0]).priority) == (JobState.QUEUED, Priority.LOW)
+    assert site.ledger.sources.of_study(slices[0].StudyInstanceUID) == {"CT1"}
     site.ledger.close()
 
 
