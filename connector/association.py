@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping, Sequence
+from threading import Event, Lock
 from typing import Any
 
 from pydicom import Dataset
@@ -39,7 +40,7 @@ def associate(entity: AE, peer: PacsSettings | ListenerSettings, kinds: Sequence
         contexts=[build_context(sop_class, syntax) for sop_class, syntax in kinds],
         ae_title=peer.ae_title,
         tls_args=(context, peer.host) if context else None,
-        evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
+        evt_handlers=[(evt.EVT_CONN_OPEN, prepare)],
     )
     if association.is_rejected:
         raise PacsUnreachable(
@@ -56,9 +57,38 @@ def accepted(association: Any) -> set[tuple[UID, UID]]:
     return {(context.abstract_syntax, context.transfer_syntax[0]) for context in association.accepted_contexts}
 
 
-def _send_at_once(event: evt.Event) -> None:
-    """Handle ``EVT_CONN_OPEN``: small packets must not wait for each other."""
+def prepare(event: evt.Event) -> None:
+    """Handle ``EVT_CONN_OPEN`` of a caller: small packets must not wait for each other, nor a response get lost."""
     event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    event.assoc._reactor_checkpoint = Checkpoint(event.assoc)
+
+
+class Checkpoint(Event):
+    """Where pynetdicom 3.0.4 lets an association's own thread wait while a request is sent and its response awaited.
+
+    That thread says that it is paused before it waits here, and takes it back after. Between two requests it may be let go, be slow,
+    and still seem paused when the second is sent, whose response it then takes away: the caller waits till its time is over. Here it
+    is let go and not paused any more, or neither.
+    """
+
+    def __init__(self, association: Any) -> None:
+        super().__init__()
+        self._association, self._one = association, Lock()
+        self.set()
+
+    def clear(self) -> None:
+        """Have the thread wait when it comes by."""
+        with self._one:
+            super().clear()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait as long as it takes."""
+        while True:
+            super().wait()
+            with self._one:
+                if self.is_set():
+                    self._association._is_paused = False
+                    return True
 
 
 def store(instances: Sequence[Dataset], archive: PacsSettings) -> Mapping[str, int]:

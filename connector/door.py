@@ -28,7 +28,8 @@ from radiology.settings import ListenerSettings
 
 _LARGEST_REQUEST = 1 << 20
 _LARGEST_COMMAND = 1 << 16
-_FAREWELL_SECONDS = 1.0
+_FAREWELL_SECONDS = 5.0
+_LOOK_SECONDS = 0.01
 _UNANSWERED = 8
 
 # Result, source and reason of A-ASSOCIATE-RJ (PS3.8 9.3.4)
@@ -111,14 +112,17 @@ class Door:
         """Sound the alarm: somebody without the certificates that are asked for."""
         self._alarms.sound(f"No TLS association: {reason}.", address)
 
-    def clear(self) -> None:
-        """Hang up on all who wait; the entity's own farewell is for associations only."""
-        with self._lock:
-            waiting = [caller for caller in self._callers.values() if not caller.ae_title]
-        for caller in waiting:
-            _hang_up(caller.connection)
-            if caller.association is not None and caller.association.ident is not None:
-                caller.association.join(_FAREWELL_SECONDS)
+    def clear(self, entity: AE) -> None:
+        """Hang up on all who wait, and see them out: the entity's own farewell is for associations only."""
+        until = time.monotonic() + _FAREWELL_SECONDS
+        while time.monotonic() < until:
+            with self._lock:
+                waiting = [caller for caller in self._callers.values() if not caller.ae_title and not caller.gone]
+            if not waiting and all(association.is_established for association in entity.active_associations):
+                return
+            for caller in waiting:
+                _hang_up(caller.connection)
+            time.sleep(_LOOK_SECONDS)
 
     def _forget_who_is_gone(self) -> None:
         for connection in [connection for connection, caller in self._callers.items() if caller.gone]:

@@ -91,7 +91,7 @@ class Listener:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._door.clear()
+        self._door.clear(self._entity)
         self._entity.shutdown()
 
     def sending(self) -> dict[tuple[str, str], set[str]]:

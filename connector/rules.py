@@ -210,13 +210,19 @@ def load(settings: Settings) -> Rules:
 def read(path: Path) -> Rules:
     """Read a file of rules; raises as :func:`load` does."""
     try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        loader = _Loader(text)
         node = loader.get_single_node()
         for key in _repeated_keys(node):
             raise RulesError(f"{path.name}, line {key.start_mark.line + 1}: {key.value} is given twice.")
         return Rules.model_validate(loader.construct_document(node) if node else None)
     except (OSError, UnicodeDecodeError) as error:
         raise RulesError(f"The rules {path} cannot be read: {error}.") from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        raise RulesError(f"{path.name}, line {line}: a character that no text has.") from error
+    except RecursionError as error:
+        raise RulesError(f"{path.name}: lists in lists, deeper than any rule.") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise RulesError(f"{path.name}, line {line}: not YAML: {error.problem}.") from error
@@ -263,18 +269,35 @@ def _text(header: Any, keyword: str) -> str:
     return str(header.get(keyword) or "")
 
 
-def _repeated_keys(node: yaml.Node | None) -> Iterator[yaml.Node]:
+class _Loader(yaml.SafeLoader):
+    """Names the line of what YAML takes for a date or a number that there is not."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Return what a node stands for."""
+        try:
+            return super().construct_object(node, deep)  # type: ignore[no-untyped-call]
+        except (ValueError, OverflowError) as error:
+            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from error
+
+
+def _repeated_keys(root: yaml.Node | None) -> Iterator[yaml.Node]:
     """Yield the keys that a mapping has already: YAML would let the last one win in silence."""
-    if isinstance(node, yaml.MappingNode):
-        seen = set()
-        for key, value in node.value:
-            if key.value in seen:
-                yield key
-            seen.add(key.value)
-            yield from _repeated_keys(value)
-    elif isinstance(node, yaml.SequenceNode):
-        for member in node.value:
-            yield from _repeated_keys(member)
+    waiting, looked_at = [root], set()
+    while waiting:
+        node = waiting.pop()
+        if id(node) in looked_at:  # an alias: a node may stand in many places, and in itself
+            continue
+        looked_at.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key, value in node.value:
+                if isinstance(key, yaml.ScalarNode):
+                    if key.value in seen:
+                        yield key
+                    seen.add(key.value)
+                waiting.append(value)
+        elif isinstance(node, yaml.SequenceNode):
+            waiting += node.value
 
 
 def _line(node: yaml.Node | None, place: tuple[int | str, ...]) -> int:

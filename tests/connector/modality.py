@@ -8,10 +8,11 @@ from typing import Any
 from pydicom import Dataset
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import ImplicitVRLittleEndian
-from pynetdicom import AE, build_context
+from pynetdicom import AE, build_context, evt
 from pynetdicom.dsutils import split_dataset
 from pynetdicom.sop_class import ModalityPerformedProcedureStep, Verification
 
+from connector.association import prepare
 from radiology.settings import ListenerSettings
 
 
@@ -21,7 +22,14 @@ def associate(
     """Call the listener from an address of this machine (any of 127.0.0.0/8 is)."""
     caller = AE(calling)
     contexts = [build_context(sop_class, syntax) for sop_class, syntax in kinds] or [build_context(Verification)]
-    return caller.associate(settings.host, settings.port, contexts=contexts, ae_title=called or settings.ae_title, bind_address=(source, 0))
+    return caller.associate(
+        settings.host,
+        settings.port,
+        contexts=contexts,
+        ae_title=called or settings.ae_title,
+        bind_address=(source, 0),
+        evt_handlers=[(evt.EVT_CONN_OPEN, prepare)],
+    )
 
 
 def send(settings: ListenerSettings, instance: Dataset | Path) -> int:

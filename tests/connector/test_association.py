@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from io import BytesIO
+from threading import Thread
+from types import SimpleNamespace
 
 import httpx
 import pytest
 from pydicom import Dataset, dcmwrite
 from pydicom.uid import generate_uid
 
+from connector.association import Checkpoint
 from connector.pacs import Pacs
 from radiology.errors import PacsUnreachable, SopClassRefused
 from radiology.settings import PacsSettings
@@ -80,3 +83,20 @@ def test_an_archive_that_does_not_answer_is_unreachable(orthanc: Orthanc) -> Non
     settings: PacsSettings = orthanc.settings.pacs.model_copy(update={"store_by": "C-STORE", "port": free_port()})
     with pytest.raises(PacsUnreachable, match="does not answer"):
         Pacs.connect(settings).store([our_result(generate_uid())])
+
+
+def test_whoever_is_let_go_from_the_checkpoint_is_not_paused_any_more() -> None:
+    association = SimpleNamespace(_is_paused=True)
+    checkpoint = Checkpoint(association)
+    for _ in range(300):
+        association._is_paused = True
+        checkpoint.clear()
+        waiting = Thread(target=checkpoint.wait)
+        waiting.start()
+        checkpoint.set()
+        checkpoint.clear()  # the next request: the thread is still there, or says that it is not
+        if association._is_paused:
+            waiting.join(0.001)
+            assert waiting.is_alive()
+        checkpoint.set()
+        waiting.join()
