@@ -25,6 +25,7 @@ from connector import association
 from connector.spool import is_uid
 from dicom_sr import is_ours
 from dicom_sr.identity import MODALITIES
+from radiology.claims import drop_illegible
 from radiology.errors import IncompleteStudy, PacsFull, PacsRefused, PacsUnreachable, SopClassRefused, StudyError
 from radiology.settings import PacsSettings
 from radiology.study import Series, Study
@@ -149,7 +150,7 @@ class Pacs:
         """
         study_uid = str(series.instances[0].StudyInstanceUID)
         wanted = set(series.instance_uids)
-        instances = [each for each in self._instances(study_uid, series.series_uid) if each.SOPInstanceUID in wanted]
+        instances = [each for each in self._instances(study_uid, series.series_uid) if str(each.get("SOPInstanceUID")) in wanted]
         if len(instances) < len(wanted):
             raise PacsRefused(
                 f"The archive gave {len(instances)} of the {len(wanted)} instances that it listed of series {series.series_uid}; "
@@ -240,8 +241,11 @@ class Pacs:
             return [_header(each) for each in self._client.retrieve_series_metadata(study_uid, series_uid)]
 
     def _instances(self, study_uid: str, series_uid: str) -> list[Dataset]:
-        with _translated(f"fetch series {series_uid}"):
-            return list(self._client.retrieve_series(study_uid, series_uid, media_types=_ANY_TRANSFER_SYNTAX))
+        with _translated(f"fetch series {series_uid}"), _readable(series_uid):
+            instances = list(self._client.retrieve_series(study_uid, series_uid, media_types=_ANY_TRANSFER_SYNTAX))
+        for instance in instances:
+            drop_illegible(instance)
+        return instances
 
 
 def decode_separators(query: str) -> str:
@@ -260,6 +264,18 @@ def _header(metadata: dict[str, dict[str, Any]]) -> Dataset:
     """Decode DICOM JSON (PS3.18 F); elements that were left out for their size stay out."""
     present = {tag: element for tag, element in metadata.items() if "BulkDataURI" not in element}
     return Dataset.from_json(present, bulk_data_uri_handler=lambda uri: None)
+
+
+@contextmanager
+def _readable(series_uid: str) -> Iterator[None]:
+    """Turn what pydicom raises for a file that begins as one and does not go on so into ``StudyError``."""
+    try:
+        yield
+    except (requests.RequestException, InvalidDicomError, MemoryError):
+        raise
+    except Exception as error:  # pydicom's reader raises many unrelated types for bytes that do not fit together
+        kind = type(error).__name__  # its message may quote the patient's data
+        raise StudyError(f"Series {series_uid} has an instance that cannot be read ({kind}); correct it and send it again.") from error
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pydicom.errors import InvalidDicomError
 from connector.routing import route
 from connector.rules import Rules, facts_of
 from dicom_sr import is_ours
+from radiology.claims import drop_illegible
 from radiology.errors import StudyError
 from radiology.settings import WatcherSettings
 from radiology.study import Study
@@ -30,6 +31,7 @@ def studies_in(path: Path) -> list[Study]:
             header = dcmread(file, stop_before_pixels=True)
         except (InvalidDicomError, IsADirectoryError):
             continue
+        drop_illegible(header)
         if "SeriesInstanceUID" in header and not is_ours(header):
             headers[str(header.StudyInstanceUID)].append(header)
     if not headers:

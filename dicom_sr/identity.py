@@ -57,9 +57,10 @@ def is_ours(dataset: Dataset) -> bool:
 
 def kind_of(dataset: Dataset) -> Kind:
     """Return the kind of one of our objects. The Series Number tells documents of one SOP class apart."""
-    if dataset.Modality == SEGMENTATION.modality:
+    modality = dataset.get("Modality")
+    if modality == SEGMENTATION.modality:
         return SEGMENTATION
-    if dataset.Modality == REJECTION.modality:
+    if modality == REJECTION.modality:
         return REJECTION
     return next((kind for kind in KINDS if kind.series_number == int(dataset.get("SeriesNumber") or 0)), FINDINGS)
 

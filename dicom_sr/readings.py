@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +17,9 @@ from pydicom import Dataset
 from dicom_sr.content import moment
 from dicom_sr.identity import is_ours, kind_of, own_equipment, reading_of
 from dicom_sr.kinds import FAILURE, FINDINGS, REJECTION, SEGMENTATION
+
+DAMAGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, StopIteration)
+"""What is raised where an object lacks something, or has something else in its place."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,14 @@ class Edition:
 
 
 def editions(instances: Iterable[Dataset]) -> list[Edition]:
-    """Return every version of every reading of ours, oldest reading first, each from its first version to its newest."""
+    """Return every version of every reading of ours, oldest reading first, each from its first version to its newest.
+
+    What somebody has altered so that it is not sound belongs to no reading.
+    """
     readings: dict[tuple[str, str], list[Dataset]] = defaultdict(list)
     for instance in instances:
-        if is_ours(instance) and kind_of(instance) is not REJECTION:
-            with suppress(AttributeError, KeyError):  # an object that somebody has altered belongs to no reading
-                readings[reading_of(instance)].append(instance)
+        if is_ours(instance) and is_sound(instance) and kind_of(instance) is not REJECTION:
+            readings[reading_of(instance)].append(instance)
     ordered = sorted(readings.values(), key=lambda objects: moment(own_equipment(objects[0]).ContributionDateTime))
     return [
         Edition(document, objects)
@@ -63,6 +67,20 @@ def editions(instances: Iterable[Dataset]) -> list[Edition]:
             key=lambda each: (kind_of(each) is FINDINGS, int(each.InstanceNumber)),
         )
     ]
+
+
+def is_sound(instance: Dataset) -> bool:
+    """Whether one of our objects has all that says where it belongs; one that somebody has altered may not."""
+    try:
+        rejected_uids([instance])
+        replaced_uids([instance])
+        if kind_of(instance) is SEGMENTATION:
+            tracking_uids(instance)
+        moment(own_equipment(instance).ContributionDateTime)
+        int(instance.InstanceNumber)
+        return all((*reading_of(instance), *_written(instance), instance.SeriesInstanceUID, instance.SOPInstanceUID))
+    except DAMAGE:
+        return False
 
 
 def _written(instance: Dataset) -> tuple[str, str]:
@@ -104,7 +122,8 @@ def references(items: Iterable[Dataset]) -> Iterator[Dataset]:
 
 
 def in_force(instances: Sequence[Dataset]) -> list[Dataset]:
-    """Return the objects that are neither rejected nor replaced."""
+    """Return the objects that are neither rejected nor replaced; those that are not sound are passed over."""
+    instances = [each for each in instances if is_ours(each) and is_sound(each)]
     gone = rejected_uids(instances) | replaced_uids(instances)
     found = [
         each

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +14,7 @@ from dicom_sr.content import moment
 from dicom_sr.identity import is_ours, kind_of
 from dicom_sr.kinds import FAILURE
 from dicom_sr.read import read_report
-from dicom_sr.readings import Edition, editions, rejected_uids, replaced_uids
+from dicom_sr.readings import DAMAGE, Edition, editions, rejected_uids, replaced_uids
 from dicom_sr.rejection import find_rejection
 from radiology.errors import StudyError
 from radiology.judgement import Observer, Rejection
@@ -91,13 +92,14 @@ def current(instances: Sequence[Dataset], study: Study) -> Version | None:
     Raises:
         StudyError: it is damaged or does not fit the study.
     """
-    ours = _ours(instances, study)
-    gone = rejected_uids(ours) | replaced_uids(ours)
-    candidates = [each for each in editions(ours) if str(each.document.SOPInstanceUID) not in gone]
-    if not candidates:
-        return None
-    newest = max(enumerate(candidates), key=lambda numbered: (kind_of(numbered[1].document) is not FAILURE, numbered[0]))[1]
-    return _version(newest, ours, study)
+    with _damage_named(study):
+        ours = _ours(instances, study)
+        gone = rejected_uids(ours) | replaced_uids(ours)
+        candidates = [each for each in editions(ours) if str(each.document.SOPInstanceUID) not in gone]
+        if not candidates:
+            return None
+        newest = max(enumerate(candidates), key=lambda numbered: (kind_of(numbered[1].document) is not FAILURE, numbered[0]))[1]
+        return _version(newest, ours, study)
 
 
 def history(instances: Sequence[Dataset], study: Study) -> tuple[Version, ...]:
@@ -106,8 +108,9 @@ def history(instances: Sequence[Dataset], study: Study) -> tuple[Version, ...]:
     Raises:
         StudyError: one is damaged or does not fit the study.
     """
-    ours = _ours(instances, study)
-    return tuple(_version(edition, ours, study) for edition in reversed(editions(ours)))
+    with _damage_named(study):
+        ours = _ours(instances, study)
+        return tuple(_version(edition, ours, study) for edition in reversed(editions(ours)))
 
 
 def taken_back(instances: Sequence[Dataset], study: Study) -> Rejection | None:
@@ -120,25 +123,31 @@ def taken_back(instances: Sequence[Dataset], study: Study) -> Rejection | None:
 
 
 def _ours(instances: Sequence[Dataset], study: Study) -> list[Dataset]:
-    return [each for each in instances if is_ours(each) and str(each.StudyInstanceUID) == study.study_uid]
+    return [each for each in instances if is_ours(each) and str(each.get("StudyInstanceUID")) == study.study_uid]
 
 
 def _version(edition: Edition, ours: Sequence[Dataset], study: Study) -> Version:
     document = edition.document
+    report = read_report(document, edition.others, study)
+    return Version(
+        report=report,
+        state=_state(document, ours),
+        number=int(document.InstanceNumber),
+        document_uid=str(document.SOPInstanceUID),
+        moment=_moment(report, document),
+        verified_by=_verifier(document),
+        rejection=find_rejection(ours, str(document.SOPInstanceUID)),
+        objects=edition.objects,
+    )
+
+
+@contextmanager
+def _damage_named(study: Study) -> Iterator[None]:
     try:
-        report = read_report(document, edition.others, study)
-        return Version(
-            report=report,
-            state=_state(document, ours),
-            number=int(document.InstanceNumber),
-            document_uid=str(document.SOPInstanceUID),
-            moment=_moment(report, document),
-            verified_by=_verifier(document),
-            rejection=find_rejection(ours, str(document.SOPInstanceUID)),
-            objects=edition.objects,
-        )
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, StopIteration) as error:  # whatever a damaged object may lack
-        raise StudyError(f"The report on study {study.study_uid} in the archive is damaged ({error}); read the study again.") from error
+        yield
+    except DAMAGE as error:
+        what = error.args[0] if isinstance(error, KeyError) else type(error).__name__  # others may quote what they read
+        raise StudyError(f"The report on study {study.study_uid} in the archive is damaged ({what}); read the study again.") from error
 
 
 def _state(document: Dataset, ours: Sequence[Dataset]) -> State:

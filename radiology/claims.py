@@ -9,12 +9,31 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from pydicom import Dataset
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.multival import MultiValue
 
 from radiology.errors import UnsupportedImage
 
 _LARGEST = 1e9
 """No length in millimetres, no scale and no count is larger."""
+
+
+def drop_illegible(instance: Dataset) -> None:
+    """Take out of an instance, at every depth, what cannot be understood; whoever needs it finds it missing.
+
+    That is a value that cannot be decoded, and a sequence where the dictionary has none or the other way round (PS3.6): pydicom decodes
+    an element when it is first asked for, and raises there.
+    """
+    for tag in list(instance.keys()):
+        try:
+            element = instance[tag]
+            is_sequence = element.VR == "SQ"
+            if dictionary_has_tag(tag) and is_sequence != (dictionary_VR(tag) == "SQ"):
+                raise ValueError
+            for item in element.value or () if is_sequence else ():
+                drop_illegible(item)
+        except Exception:  # noqa: BLE001 - decoders of values raise many unrelated types
+            del instance[tag]
 
 
 def numbers(header: Dataset, keyword: str, count: int) -> tuple[float, ...] | None:

@@ -73,11 +73,14 @@ class Study:
 
         Raises:
             IncompleteStudy: no instance at all.
-            StudyError: the instances belong to more than one study.
+            StudyError: the instances belong to more than one study, or one does not say what it is.
         """
         groups: dict[str, list[Dataset]] = defaultdict(list)
         study_uids: set[str] = set()
         for instance in instances:
+            for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+                if not instance.get(keyword):
+                    raise StudyError(f"An instance has no {keyword}; correct it and send the study again.")
             study_uids.add(str(instance.StudyInstanceUID))
             groups[str(instance.SeriesInstanceUID)].append(without_pixels(instance))
         if not groups:

@@ -83,6 +83,7 @@ _PART = re.compile(
     r"""\{\s*"Part"\s*:\s*"(?P<json>[^"]*)"\s*,\s*"bbox"\s*:\s*"?\[(?P<json_box>[^\]]*)\]"?\s*\}"""
     r"""|'(?P<quoted>[^']*)'\s+(?:with\s+)?bbox\s*\[(?P<quoted_box>[^\]]*)\]"""
 )
+_FOUR_NUMBERS = re.compile(r"\s*\d{1,9}(?:\s*,\s*\d{1,9}){3}\s*", re.ASCII)
 MARK = re.compile(rf"\s*{re.escape(SEG)}")
 MARKUP = re.compile(rf"""bbox|[{{}}]|{"|".join(map(re.escape, SPECIAL_TOKENS))}""")
 
@@ -209,7 +210,7 @@ def _parse_step(line: str, text: str) -> Step:
 
 
 def _parse_box(numbers: str, text: str) -> Box | None:
-    if re.fullmatch(r"\s*\d+(?:\s*,\s*\d+){3}\s*", numbers) is None:
+    if _FOUR_NUMBERS.fullmatch(numbers) is None:
         refuse("a box in its reasoning is not four whole numbers", text)
     x1, y1, x2, y2 = map(int, numbers.split(","))
     return sized((y1, x1, y2, x2))

@@ -21,9 +21,12 @@ from ai_engine.model.language import END, SEG
 LONGEST_PHRASE = 8
 """Words of the longest answer that counts as a single word or phrase."""
 
+_LARGEST = 10**9
+"""No picture has as many pixels in a row."""
 _FENCE = re.compile(r"```(?:json)?\s*(?P<list>.*?)\s*```", re.DOTALL)
 # Qwen2.5-VL's older spelling, which Citrus-V's own scoring of detection also accepts.
-_SPANS = re.compile(r"<\|box_start\|>\s*\((\d+),\s*(\d+)\),\s*\((\d+),\s*(\d+)\)\s*<\|box_end\|>")
+_NUMBER = r"\s*([0-9]{1,9})"
+_SPANS = re.compile(rf"<\|box_start\|>\s*\({_NUMBER},{_NUMBER}\),\s*\({_NUMBER},{_NUMBER}\)\s*<\|box_end\|>")
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def parse_detection(text: str) -> tuple[Part, ...]:
         return ()
     try:
         found = json.loads(listed)
-    except ValueError:
+    except (ValueError, RecursionError):
         refuse("its boxes are no JSON list", text)
     if not isinstance(found, list) or not all(_is_box(each) for each in found):
         refuse('its boxes are not [{"bbox_2d": [x1, y1, x2, y2], "label": ...}]', text)
@@ -110,7 +113,7 @@ def _is_box(each: object) -> bool:
     if not isinstance(each, dict) or not isinstance(each.get("label"), str):
         return False
     numbers = each.get("bbox_2d")
-    return isinstance(numbers, list) and len(numbers) == 4 and all(type(number) is int and number >= 0 for number in numbers)
+    return isinstance(numbers, list) and len(numbers) == 4 and all(type(number) is int and 0 <= number < _LARGEST for number in numbers)
 
 
 def _sized(numbers: Sequence[int]) -> Box | None:
