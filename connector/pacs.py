@@ -25,7 +25,7 @@ from connector import association
 from connector.spool import is_uid
 from dicom_sr import is_ours
 from dicom_sr.identity import MODALITIES
-from radiology.claims import drop_illegible
+from radiology.claims import drop_illegible, text
 from radiology.errors import IncompleteStudy, PacsFull, PacsRefused, PacsUnreachable, SopClassRefused, StudyError
 from radiology.settings import PacsSettings
 from radiology.study import Series, Study
@@ -150,7 +150,7 @@ class Pacs:
         """
         study_uid = str(series.instances[0].StudyInstanceUID)
         wanted = set(series.instance_uids)
-        instances = [each for each in self._instances(study_uid, series.series_uid) if str(each.get("SOPInstanceUID")) in wanted]
+        instances = [each for each in self._instances(study_uid, series.series_uid) if text(each, "SOPInstanceUID") in wanted]
         if len(instances) < len(wanted):
             raise PacsRefused(
                 f"The archive gave {len(instances)} of the {len(wanted)} instances that it listed of series {series.series_uid}; "
@@ -160,13 +160,15 @@ class Pacs:
 
     def results(self, study_uid: str) -> list[Dataset]:
         """Return our own results of a study, complete: documents, segmentations and rejection notes."""
-        return [
+        results = [
             instance
             for series in self._series(study_uid)
             if self._is_ours(study_uid, series)
             for instance in self._instances(study_uid, str(series.SeriesInstanceUID))
-            if is_ours(instance)
         ]
+        for each in results:
+            drop_illegible(each)
+        return list(filter(is_ours, results))
 
     def stored(self, instances: Sequence[Dataset]) -> set[str]:
         """Return the SOP Instance UIDs of those instances that the archive holds, by query."""
@@ -237,15 +239,12 @@ class Pacs:
         return any(is_ours(header) for header in self._headers(study_uid, str(series.SeriesInstanceUID)))
 
     def _headers(self, study_uid: str, series_uid: str) -> list[Dataset]:
-        with _translated(f"fetch the headers of series {series_uid}"):
+        with _translated(f"fetch the headers of series {series_uid}"), _readable(series_uid):
             return [_header(each) for each in self._client.retrieve_series_metadata(study_uid, series_uid)]
 
     def _instances(self, study_uid: str, series_uid: str) -> list[Dataset]:
         with _translated(f"fetch series {series_uid}"), _readable(series_uid):
-            instances = list(self._client.retrieve_series(study_uid, series_uid, media_types=_ANY_TRANSFER_SYNTAX))
-        for instance in instances:
-            drop_illegible(instance)
-        return instances
+            return list(self._client.retrieve_series(study_uid, series_uid, media_types=_ANY_TRANSFER_SYNTAX))
 
 
 def decode_separators(query: str) -> str:
@@ -268,7 +267,7 @@ def _header(metadata: dict[str, dict[str, Any]]) -> Dataset:
 
 @contextmanager
 def _readable(series_uid: str) -> Iterator[None]:
-    """Turn what pydicom raises for a file that begins as one and does not go on so into ``StudyError``."""
+    """Turn what pydicom raises for a file that begins as one and does not go on so, and for such a header, into ``StudyError``."""
     try:
         yield
     except (requests.RequestException, InvalidDicomError, MemoryError):

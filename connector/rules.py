@@ -222,7 +222,7 @@ def read(path: Path) -> Rules:
         line = text.count("\n", 0, error.position) + 1
         raise RulesError(f"{path.name}, line {line}: a character that no text has.") from error
     except RecursionError as error:
-        raise RulesError(f"{path.name}: lists in lists, deeper than any rule.") from error
+        raise RulesError(f"{path.name}, lists in lists, deeper than any rule.") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise RulesError(f"{path.name}, line {line}: not YAML: {error.problem}.") from error

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pydicom import Dataset
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.multival import MultiValue
+from pydicom.sequence import Sequence
 
 from radiology.errors import UnsupportedImage
 
@@ -19,10 +20,11 @@ _LARGEST = 1e9
 
 
 def drop_illegible(instance: Dataset) -> None:
-    """Take out of an instance, at every depth, what cannot be understood; whoever needs it finds it missing.
+    """Take out of a document or a header, at every depth, what cannot be understood; whoever needs it finds it missing.
 
     That is a value that cannot be decoded, and a sequence where the dictionary has none or the other way round (PS3.6): pydicom decodes
-    an element when it is first asked for, and raises there.
+    an element when it is first asked for, and raises there. Nothing for an image that is decoded: a slope that cannot be understood is
+    a reason to refuse it, and one that is missing is none.
     """
     for tag in list(instance.keys()):
         try:
@@ -66,11 +68,34 @@ def whole_number(header: Dataset, keyword: str, default: int) -> int:
     return default if found is None else int(found[0])
 
 
+def text(header: Dataset, keyword: str) -> str:
+    """Return a value as text; empty where the header has none.
+
+    Raises:
+        UnsupportedImage: it cannot be decoded.
+    """
+    with _refused(header, keyword, "a text"):
+        return str(header.get(keyword) or "")
+
+
+def items(header: Dataset, keyword: str) -> list[Dataset]:
+    """Return the items of a sequence; none where the header does not have it.
+
+    Raises:
+        UnsupportedImage: it has something else under that keyword.
+    """
+    with _refused(header, keyword, "a sequence"):
+        value = header.get(keyword)
+        if value is not None and not isinstance(value, Sequence):
+            raise TypeError
+        return list(value or ())
+
+
 @contextmanager
 def _refused(header: Dataset, keyword: str, wanted: str) -> Iterator[None]:
     try:
         yield
-    except (ValueError, TypeError, OverflowError, NotImplementedError) as error:
+    except Exception as error:  # pydicom's decoders of values raise many unrelated types
         # The value is not quoted: whoever wrote it may have put anything there.
-        uid = header.get("SOPInstanceUID", "")
+        uid = "" if keyword == "SOPInstanceUID" else header.get("SOPInstanceUID", "")
         raise UnsupportedImage(f"{keyword} of instance {uid} is not {wanted}; correct it and send the instance again.") from error

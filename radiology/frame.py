@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydicom import Dataset
 
-from radiology.claims import numbers, whole_number
+from radiology.claims import items, numbers, whole_number
 from radiology.errors import UnsupportedImage
 
 _MACROS = ("PixelMeasuresSequence", "PlanePositionSequence", "PlaneOrientationSequence", "PixelValueTransformationSequence")
@@ -44,11 +44,11 @@ class Frame:
         count = whole_number(instance, "NumberOfFrames", 1)
         if not 1 <= count <= _MOST_FRAMES:
             raise UnsupportedImage(f"Instance {instance.SOPInstanceUID} claims {count} frames; from 1 to {_MOST_FRAMES} are read.")
-        described = instance.get("PerFrameFunctionalGroupsSequence") or ()
+        described = items(instance, "PerFrameFunctionalGroupsSequence")
         if count == 1 and not described:
             yield cls(instance)
             return
-        shared = instance.get("SharedFunctionalGroupsSequence") or ()
+        shared = items(instance, "SharedFunctionalGroupsSequence")
         for index in range(count):
             header = Dataset({tag: instance.get_item(tag) for tag in instance.keys()})  # noqa: SIM118 - Dataset has its own keys()
             for keyword in _GROUPS:
@@ -56,7 +56,7 @@ class Frame:
                     delattr(header, keyword)
             for groups in (*shared[:1], *described[index : index + 1]):
                 for macro in _MACROS:
-                    for item in groups.get(macro) or ():
+                    for item in items(groups, macro):
                         header.update(item)
             if hasattr(instance, "file_meta"):
                 header.file_meta = instance.file_meta

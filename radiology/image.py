@@ -19,7 +19,7 @@ from pydicom.uid import (
     MRImageStorage,
 )
 
-from radiology.claims import numbers, whole_number
+from radiology.claims import numbers, text, whole_number
 from radiology.errors import IncompleteStudy, StudyError, UnsupportedImage
 from radiology.finding import Box
 from radiology.frame import Frame
@@ -104,7 +104,7 @@ def load(series: Series, instances: Sequence[Dataset]) -> tuple[Image, ...]:
         IncompleteStudy: an instance of the series is missing, or has no pixels.
         UnsupportedImage: a modality, geometry, encoding or pixel format that is not read; the message says which.
     """
-    by_uid = {str(instance.SOPInstanceUID): instance for instance in instances}
+    by_uid = {text(instance, "SOPInstanceUID"): instance for instance in instances}
     missing = [uid for uid in series.instance_uids if uid not in by_uid]
     if missing:
         raise IncompleteStudy(
@@ -172,7 +172,7 @@ def _pixels(frame: Frame) -> NDArray[np.float32]:
     header = frame.header
     if "PixelData" not in header:
         raise IncompleteStudy(f"Instance {frame.uid} has no pixel data; send it again.")
-    if frame.number is not None and header.get("SOPClassUID") in _OF_ONE_FRAME:
+    if frame.number is not None and text(header, "SOPClassUID") in _OF_ONE_FRAME:
         raise UnsupportedImage(f"Instance {frame.uid} has several frames, which its SOP class does not allow; send each as an image.")
     if whole_number(header, "SamplesPerPixel", 1) != 1:
         raise UnsupportedImage(f"Instance {frame.uid} is a colour image; only grey images are read.")
@@ -236,14 +236,14 @@ def _slice_step(series: Series, headers: Sequence[Dataset], positions: NDArray[n
 def _film(frame: Frame) -> NDArray[np.float32]:
     """Decode one radiograph, whatever its polarity."""
     array = _pixels(frame)
-    if str(frame.header.get("PhotometricInterpretation", "")) == "MONOCHROME1":
+    if text(frame.header, "PhotometricInterpretation") == "MONOCHROME1":
         array = array.max() + array.min() - array
     return array
 
 
 def _projection(series: Series, index: int, array: NDArray[np.float32]) -> Projection:
     header = series.frames[index].header
-    return Projection(series.series_uid, index, array, projection_spacing(header), str(header.get("ViewPosition", "") or ""))
+    return Projection(series.series_uid, index, array, projection_spacing(header), text(header, "ViewPosition"))
 
 
 def projection_spacing(instance: Dataset) -> tuple[float, float] | None:

@@ -136,6 +136,11 @@ def test_what_rules_ask_is_taken_from_the_headers() -> None:
         ("timezone: Mars/Olympus\nrules: []\n", "line 1: timezone: "),
         ("rules:\n  - name: [\n", "line 3: not YAML"),
         ("", "line 1: "),
+        ("timezone: UTC\nrules: \x01\n", "line 2: a character that no text has"),
+        ("rules:\n  - name: 2001-99-99\n", "line 2: not YAML: month must be in 1..12"),
+        ("rules:\n  ? [a]\n  : b\n", "line 2: not YAML: found unhashable key"),
+        ("rules: &a [*a]\n", "line 1: rule 1: "),
+        ("[" * 1200, "lists in lists"),
     ],
 )
 def test_a_fault_is_told_with_its_line(write: Callable[[str], Path], text: str, said: str) -> None:

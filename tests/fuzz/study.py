@@ -10,6 +10,7 @@ from pydicom.data import get_testdata_file
 from connector.pacs import Pacs
 from connector.routing import route
 from radiology import image
+from radiology.claims import drop_illegible
 from radiology.errors import PacsError, StudyError
 from radiology.settings import WatcherSettings
 from radiology.study import Study
@@ -38,7 +39,7 @@ def seeds() -> Mapping[str, bytes]:
 
 
 class _Archive:
-    """An archive that gives one file for every series, decoded as dicomweb-client decodes it."""
+    """An archive that has one file, decoded as dicomweb-client decodes it."""
 
     def __init__(self, content: bytes) -> None:
         self._content = content
@@ -48,13 +49,16 @@ class _Archive:
 
 
 def play(data: bytes) -> None:
-    """Fetch it, choose what is read of it, and decode it."""
-    series = Study.from_instances(ct_series("1.2.3", 1)).series[0]
+    """Fetch it, choose what is read of it by its header, as legible as archives write headers, and decode its pixels."""
+    pacs = Pacs(_Archive(data))  # type: ignore[arg-type]
     try:
-        instances = Pacs(_Archive(data))._instances("1.2.3", series.series_uid)
-        study = route(Study.from_instances(instances), WatcherSettings()).study
-        for each in study.series if study else ():
-            image.outline(each)
-            image.load(each, instances)
+        (header,) = pacs._instances("", "")
+        drop_illegible(header)
+        whole = Study.from_instances([header])
+        study = route(whole, WatcherSettings()).study or whole
+        for series in study.series:
+            image.load(series, pacs.instances(series))
+        for series in study.series:
+            image.outline(series)
     except (PacsError, StudyError):
         pass

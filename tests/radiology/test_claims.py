@@ -5,7 +5,7 @@ from pydicom import Dataset, config
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import Tag
 
-from radiology.claims import numbers, whole_number
+from radiology.claims import drop_illegible, items, numbers, text, whole_number
 from radiology.errors import UnsupportedImage
 
 
@@ -40,3 +40,36 @@ def test_what_is_not_so_many_finite_numbers_is_refused(value: bytes) -> None:
 def test_what_counts_nothing_is_refused(value: bytes) -> None:
     with pytest.raises(UnsupportedImage, match=r"NumberOfFrames of instance 1\.2\.3 is not a number"):
         whole_number(header("IS", "NumberOfFrames", value), "NumberOfFrames", 1)
+
+
+@pytest.mark.parametrize(
+    ("vr", "keyword", "value"),
+    [
+        ("US", "Rows", b"\1"),
+        ("ZZ", "Modality", b"CT"),
+        ("SQ", "Modality", b"CT"),
+        ("US", "SharedFunctionalGroupsSequence", b"\1\0"),
+    ],
+)
+def test_what_cannot_be_understood_is_missing_at_every_depth(vr: str, keyword: str, value: bytes) -> None:
+    item, instance = header(vr, keyword, value), header(vr, keyword, value)
+    instance.ReferencedStudySequence = [item]
+    drop_illegible(instance)
+    assert keyword not in instance
+    assert keyword not in instance.ReferencedStudySequence[0]
+    assert instance.SOPInstanceUID == instance.ReferencedStudySequence[0].SOPInstanceUID == "1.2.3"
+
+
+@pytest.mark.parametrize(("vr", "value"), [("US", b"\1\0"), ("ZZ", b""), ("UI", b"1.2")])
+def test_what_is_no_sequence_has_no_items_and_is_refused(vr: str, value: bytes) -> None:
+    keyword = "SharedFunctionalGroupsSequence"
+    with pytest.raises(UnsupportedImage, match=f"{keyword} of instance 1.2.3 is not a sequence"):
+        items(header(vr, keyword, value), keyword)
+    assert items(Dataset(), keyword) == []
+
+
+def test_what_is_no_text_is_refused() -> None:
+    with pytest.raises(UnsupportedImage, match=r"ViewPosition of instance 1\.2\.3 is not a text"):
+        text(header("ZZ", "ViewPosition", b"PA"), "ViewPosition")
+    assert text(header("CS", "ViewPosition", b"PA"), "ViewPosition") == "PA"
+    assert text(Dataset(), "ViewPosition") == ""

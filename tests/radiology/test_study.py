@@ -21,6 +21,12 @@ def test_instances_of_two_studies_are_not_mixed() -> None:
         Study.from_instances([*ct_slices(2), *ct_slices(2)])
 
 
+@pytest.mark.parametrize("keyword", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"])
+def test_an_instance_that_does_not_say_what_it_is_belongs_to_no_study(keyword: str) -> None:
+    with pytest.raises(StudyError, match=f"no {keyword}"):
+        Study.from_instances([without(each, keyword) for each in ct_slices(1)])
+
+
 @pytest.mark.parametrize(("age", "years"), [("042Y", 42.0), ("006M", 0.5), ("", None), ("forty", None)])
 def test_age_is_in_years_or_unknown(age: str, years: float | None) -> None:
     slices = ct_slices(1)
