@@ -23,7 +23,7 @@ from pathlib import Path
 from connector import durable
 from connector.quarantine import Given, Quarantine, fingerprint
 
-_UID = re.compile(r"\d+(\.\d+)*")
+_UID = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 
 def is_uid(text: str) -> bool:

@@ -72,8 +72,9 @@ def editions(instances: Iterable[Dataset]) -> list[Edition]:
 def is_sound(instance: Dataset) -> bool:
     """Whether one of our objects has all that says where it belongs; one that somebody has altered may not."""
     try:
-        rejected_uids([instance])
         replaced_uids([instance])
+        if kind_of(instance) is REJECTION:
+            return bool(rejected_uids([instance]))
         if kind_of(instance) is SEGMENTATION:
             tracking_uids(instance)
         moment(own_equipment(instance).ContributionDateTime)

@@ -110,7 +110,7 @@ def history(instances: Sequence[Dataset], study: Study) -> tuple[Version, ...]:
     """
     with _damage_named(study):
         ours = _ours(instances, study)
-        return tuple(_version(edition, ours, study) for edition in reversed(editions(ours)))
+        return tuple([_version(edition, ours, study) for edition in reversed(editions(ours))])  # no generator: it hides StopIteration
 
 
 def taken_back(instances: Sequence[Dataset], study: Study) -> Rejection | None:

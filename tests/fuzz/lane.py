@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import cache
 from io import BytesIO
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from pydicom import Dataset
@@ -21,7 +21,7 @@ from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.transport import AssociationSocket
+from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from connector.listener import Listener
 from connector.spool import Spool
@@ -31,6 +31,7 @@ from tests.connector.test_lane import echo_pdu
 
 _ESTABLISHED = 1
 _ROUNDS = 64
+_FOLDER = TemporaryDirectory()
 _NOBODY = struct.pack("ii", 1, 0)  # closed without a word, so that the port is free at once
 
 
@@ -58,9 +59,9 @@ def _store_pdus(image: Dataset, longest: int) -> Iterator[bytes]:
 
 @cache
 def _listener() -> Listener:
-    """A listener that is not listening; its spool is filled again and again."""
+    """A listener that is not listening, with a spool."""
     settings = ListenerSettings(minimum_free_bytes=1, greeting_seconds=1, idle_seconds=1)
-    return Listener(settings, Spool(Path(mkdtemp(prefix="fuzz-lane"))), lambda: None)
+    return Listener(settings, Spool(Path(_FOLDER.name)), lambda: None)
 
 
 @cache
@@ -89,9 +90,10 @@ def play(data: bytes) -> None:
     with _connected(data[1:]) as (connection, address):
         listener._door.knock(connection, address)
         association = Association(AE(), "acceptor")
-        association.bind(evt.EVT_C_STORE, listener._store)
+        association.bind(evt.EVT_C_STORE, lambda event: listener._receive(event)[0])  # its handler answers even what nobody foresaw
         association.set_socket(AssociationSocket(association, connection))
-        association.dul.event_queue.get()
+        association.requestor.address_info = AddressInformation.from_tuple(address)
+        association.dul.event_queue.get()  # that somebody is there
         listener._door._opened(evt.Event(association, evt.EVT_CONN_OPEN, {}))
         if data[:1] == bytes([_ESTABLISHED]):
             context = build_context(CR_IMAGE, ExplicitVRLittleEndian)
@@ -109,6 +111,8 @@ def play(data: bytes) -> None:
             if not association.dul.event_queue.empty():
                 break
         listener._door.leave(connection)
+    for kept in (*listener._spool.waiting(), *listener._spool.quarantine.files()):
+        kept.unlink()
     assert not listener._door._callers
 
 
