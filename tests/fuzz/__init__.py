@@ -17,7 +17,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-TARGETS = ("answer", "decision", "header", "lane", "results", "rules", "study")
+TARGETS = ("answer", "decision", "header", "lane", "metadata", "results", "rules", "study")
 
 
 def corpus(target: str) -> Path:

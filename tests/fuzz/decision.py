@@ -2,11 +2,9 @@
 
 import base64
 import json
-import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -18,8 +16,10 @@ from radiology.verdict import Decision, judge
 from tests.dicom_sr.reports import STARTED
 from tests.dicom_sr.sources import CT_SERIES_UID
 from tests.fuzz.results import first_reading
+from tests.fuzz.trees import mutate
 
-_ODD = (None, True, 0, -1, 1, 2, 8, 1 << 31, 1 << 64, 10**40, 0.5, 1e308, "", "1.2", "=", "AAAA", "\ud800", [], {}, [0, 0, 0], [2, 8, 8])
+__all__ = ["mutate", "play", "seeds"]
+
 _PERSON = {"name": "Röntgen^Wilhelm", "organization": "Klinikum"}
 
 
@@ -44,30 +44,6 @@ def seeds() -> Mapping[str, bytes]:
         "rejection": {"reason": "wrong place"},
     }
     return {name: json.dumps({"document_uid": version.document_uid, "person": _PERSON, **body}).encode() for name, body in bodies.items()}
-
-
-def mutate(data: bytes, size: int, seed: int) -> bytes:
-    """Put something else in the place of a value or two; or change the text (atheris' ``custom_mutator``)."""
-    import atheris  # not there where only the kept inputs are played
-
-    chance = random.Random(seed)
-    try:
-        body = json.loads(data)
-        for _ in range(chance.randrange(1, 3)):
-            holder, key = chance.choice(list(_values(body)))
-            other = chance.choice([*_ODD, *(inner[place] for inner, place in _values(body))])
-            holder[key] = json.loads(json.dumps(other))
-        changed = json.dumps(body).encode()
-    except (ValueError, IndexError, RecursionError):
-        changed = b""
-    return changed if 0 < len(changed) <= size and chance.random() < 0.8 else atheris.Mutate(data, size)
-
-
-def _values(tree: Any) -> Iterator[tuple[Any, Any]]:
-    """Every value in a tree, as what holds it and where."""
-    for key in tree if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ():
-        yield tree, key
-        yield from _values(tree[key])
 
 
 def play(data: bytes) -> None:
