@@ -47,7 +47,7 @@ def read_report(document: Dataset, others: Sequence[Dataset], study: Study) -> R
         study: the study that it is about; headers suffice.
 
     Raises:
-        AttributeError, IndexError, KeyError, TypeError, ValueError, StudyError: whatever a damaged object may lack.
+        StudyError, or one of :data:`dicom_sr.readings.DAMAGE`: whatever a damaged object may lack.
     """
     evaluations = child(document, QUALITATIVE_EVALUATIONS)
     masks = _Masks([other for other in others if kind_of(other) is SEGMENTATION])

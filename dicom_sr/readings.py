@@ -18,8 +18,8 @@ from dicom_sr.content import moment
 from dicom_sr.identity import is_ours, kind_of, own_equipment, reading_of
 from dicom_sr.kinds import FAILURE, FINDINGS, REJECTION, SEGMENTATION
 
-DAMAGE = (AttributeError, IndexError, KeyError, TypeError, ValueError, StopIteration)
-"""What is raised where an object lacks something, or has something else in its place."""
+DAMAGE = (AttributeError, IndexError, KeyError, RuntimeError, StopIteration, TypeError, ValueError)
+"""What is raised where an object lacks something or has something else in its place, by highdicom too."""
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Frame:
             return
         shared = items(instance, "SharedFunctionalGroupsSequence")
         for index in range(count):
-            header = Dataset({tag: instance.get_item(tag) for tag in instance.keys()})  # noqa: SIM118 - Dataset has its own keys()
+            header = Dataset({tag: instance.get_item(tag, keep_deferred=True) for tag in instance.keys()})  # noqa: SIM118 - Dataset has its own keys()
             for keyword in _GROUPS:
                 if keyword in header:
                     delattr(header, keyword)

@@ -107,7 +107,7 @@ class Study:
 
 def without_pixels(instance: Dataset) -> Dataset:
     """Return a shallow copy of an instance without its pixel elements; the file meta information stays."""
-    header = Dataset({tag: instance.get_item(tag) for tag in instance.keys()})  # noqa: SIM118 - Dataset has its own keys()
+    header = Dataset({tag: instance.get_item(tag, keep_deferred=True) for tag in instance.keys()})  # noqa: SIM118 - Dataset has its own keys()
     for keyword in _PIXELS:
         if keyword in header:
             delattr(header, keyword)

@@ -1,4 +1,4 @@
-"""Fuzz one reader: ``python -m tests.fuzz TARGET --seconds N [--corpus DIR]``; further options go to libFuzzer (``-merge=1``).
+"""Fuzz one reader: ``python -m tests.fuzz TARGET --seconds N [--corpus DIR]``; further options go to libFuzzer (``-runs=1000``).
 
 It begins with the seeds and what is kept of the target. An input that breaks the reader ends the run with a status other than 0 and is
 written to ``tests/fuzz/corpus/TARGET/``, where it stays as a test.
