@@ -69,6 +69,40 @@ def test_a_ct_opens_with_overlay_and_findings(seat: Seat, file_study: Callable[.
     assert {method for method, _ in seat.requests} == {"GET"}, "looking changes nothing"
 
 
+@pytest.mark.slow
+def test_the_reading_is_played_the_pointer_lights_a_place_and_the_history_is_told(seat: Seat, file_study: Callable[..., Study]) -> None:
+    study = file_study(chest.ct_study(), chest.ct_report)
+    slices = [frame.uid for frame in study.series[0].frames]
+    seat.open(study.study_uid)
+    seat.await_instance(slices[15])
+    seat.await_segments(["Right nodule", "Left pleural effusion"])
+
+    seat.panel.get_by_role("button", name="Play", exact=True).click()
+    player = seat.panel.get_by_role("region", name="The reading step by step")
+    expect(player).to_contain_text(NODULE_SENTENCE)
+    player.get_by_role("button", name="Next").click()
+    expect(player).to_contain_text(FLUID_SENTENCE)
+    seat.await_instance(slices[4])
+    seat.picture("ct-played")
+    player.get_by_role("button", name="Back").click()
+    seat.await_instance(slices[15])
+    seat.press("Escape")
+    player.wait_for(state="detached")
+
+    lit = seat.picture("ct-lit").coloured(NODULE)
+    seat.sentence(FLUID_SENTENCE).hover()
+    assert seat.picture("ct-hovered").coloured(NODULE) < 0.5 * lit, "the nodule is dimmed, and its slice stays"
+    seat.await_instance(slices[15])
+    seat.sentence(NODULE_SENTENCE).hover()
+    assert seat.picture("ct-lit-again").coloured(NODULE) == pytest.approx(lit, rel=0.05)
+
+    seat.panel.get_by_role("button", name="History", exact=True).click()
+    expect(seat.panel.get_by_role("region", name="History")).to_contain_text("Version 1 (shown)")
+    expect(seat.panel.get_by_role("region", name="History")).to_contain_text("Read by Sightline small 1")
+    seat.assert_accessible()
+    seat.assert_undisturbed()
+
+
 def test_a_sentence_leads_to_the_series_that_shows_it(seat: Seat, file_study: Callable[..., Study]) -> None:
     study = file_study(chest.ct_study() + chest.second_series(chest.ct_study()), chest.two_series_report)
     nodule_slices, fluid_slices = ([frame.uid for frame in series.frames] for series in study.series)
