@@ -10,6 +10,7 @@ import numpy as np
 from pydicom import Dataset, dcmread
 
 import dicom_sr
+from connector.schemas.reports import ReportBody
 from dicom_sr import Version
 from dicom_sr.readings import in_force
 from radiology.claims import drop_illegible
@@ -67,5 +68,8 @@ def play(data: bytes) -> None:
     drop_illegible(changed)
     there = [*(each for each in objects if each.SOPInstanceUID != changed.get("SOPInstanceUID")), changed]
     with suppress(StudyError):
-        (dicom_sr.history if changed.get("Modality") == "KO" else dicom_sr.current)(there, study)
+        is_note = changed.get("Modality") == "KO"
+        versions = dicom_sr.history(there, study) if is_note else filter(None, [dicom_sr.current(there, study)])
+        for version in versions:
+            ReportBody.of(version, study).model_dump_json()
     in_force(there)
