@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,19 +48,23 @@ class Frame:
         if count == 1 and not described:
             yield cls(instance)
             return
-        shared = items(instance, "SharedFunctionalGroupsSequence")
-        for index in range(count):
-            header = Dataset({tag: instance.get_item(tag, keep_deferred=True) for tag in instance.keys()})  # noqa: SIM118 - Dataset has its own keys()
-            for keyword in _GROUPS:
-                if keyword in header:
-                    delattr(header, keyword)
-            for groups in (*shared[:1], *described[index : index + 1]):
-                for macro in _MACROS:
-                    for item in items(groups, macro):
-                        header.update(item)
-            if hasattr(instance, "file_meta"):
-                header.file_meta = instance.file_meta
-            yield cls(header, index + 1)
+        common = _laid_over(instance, items(instance, "SharedFunctionalGroupsSequence")[:1])
+        for keyword in _GROUPS:
+            if keyword in common:
+                delattr(common, keyword)
+        for index in range(count):  # what is not described has nothing of its own, and takes no room
+            yield cls(_laid_over(common, [described[index]]) if index < len(described) else common, index + 1)
+
+
+def _laid_over(header: Dataset, groups: Iterable[Dataset]) -> Dataset:
+    """Return a copy of a header that has what functional groups say as attributes of its own."""
+    copy = Dataset({tag: header.get_item(tag, keep_deferred=True) for tag in header.keys()})  # noqa: SIM118 - Dataset has its own keys()
+    for macro in _MACROS:
+        for item in (item for group in groups for item in items(group, macro)):
+            copy.update(item)
+    if hasattr(header, "file_meta"):
+        copy.file_meta = header.file_meta
+    return copy
 
 
 def in_slice_order(frames: Sequence[Frame]) -> list[Frame]:

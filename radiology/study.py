@@ -11,9 +11,10 @@ from functools import cached_property
 
 from pydicom import Dataset
 
-from radiology.errors import IncompleteStudy, StudyError
+from radiology.errors import IncompleteStudy, StudyError, UnsupportedImage
 from radiology.frame import Frame, in_slice_order
 
+_MOST_FRAMES = 1 << 16
 _PIXELS = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 
 
@@ -38,8 +39,13 @@ class Series:
 
     @cached_property
     def frames(self) -> tuple[Frame, ...]:
-        """The slices, in slice order. Raises :class:`~radiology.errors.UnsupportedImage` where an instance claims too many."""
-        return tuple(in_slice_order([frame for instance in self.instances for frame in Frame.of(instance)]))
+        """The slices, in slice order. Raises :class:`~radiology.errors.UnsupportedImage` where instances claim too many."""
+        frames: list[Frame] = []
+        for instance in self.instances:
+            frames += Frame.of(instance)
+            if len(frames) > _MOST_FRAMES:
+                raise UnsupportedImage(f"Series {self.series_uid} claims more than {_MOST_FRAMES} frames, more than is read at once.")
+        return tuple(in_slice_order(frames))
 
     def slice_of(self, instance_uid: str, number: int | None = None) -> int:
         """Return the index of an image or of one of its frames (``Frame.number``); ``StudyError`` where it is none of this series."""

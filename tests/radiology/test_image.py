@@ -138,6 +138,14 @@ def test_a_series_that_claims_more_than_fits_is_refused_before_room_is_made_for_
         load(slices)
 
 
+def test_a_series_of_small_images_that_claim_many_frames_each_is_refused() -> None:
+    slices = ct_slices(5)
+    for each in slices:
+        each.NumberOfFrames = 1 << 14
+    with pytest.raises(UnsupportedImage, match="frames, more than is read at once"):
+        load(slices)
+
+
 def test_a_single_slice_has_a_thickness() -> None:
     (volume,) = load(ct_slices(1))
     assert isinstance(volume, image.Volume)
