@@ -43,6 +43,7 @@ with TemporaryDirectory() as scratch:
     options = [
         f"-max_total_time={asked.seconds}",
         f"-timeout={LONGEST_SECONDS}",
+        f"-report_slow_units={LONGEST_SECONDS}",
         f"-rss_limit_mb={MOST_MIB}",
         f"-max_len={LONGEST}",
         f"-artifact_prefix={corpus(asked.target)}/broke-",
