@@ -63,8 +63,10 @@ def slice_of(item: Dataset, series: Series) -> int:
 
 
 def moment(text: object) -> datetime:
-    """A DateTime (PS3.5 6.2, VR DT) with its time zone."""
+    """A DateTime (PS3.5 6.2, VR DT) with its time zone; ``ValueError`` where it has none, as ours all have one."""
     parsed = DT(text)  # type: ignore[arg-type]
+    if parsed.tzinfo is None:
+        raise ValueError("no time zone")
     return datetime.combine(parsed.date(), parsed.timetz())
 
 
