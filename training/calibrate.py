@@ -74,14 +74,14 @@ def ask(assistant: Assistant, asked: Sequence[Truth]) -> tuple[Numbers, NDArray[
 
 def main(
     weights: Annotated[Path, typer.Option(help="Folder of the weights; its config.json is changed.")],
-    data: Annotated[Path, typer.Option(help="Folder of training.data.cases.")],
+    data: Annotated[list[Path], typer.Option(help="Folder of training.data.cases; may be given again.")],
     limit: Annotated[int, typer.Option(help="Scenes to ask about.")] = 300,
     like: Annotated[Path | None, typer.Option(help="Calibrated weights: as many questions as they do are to be called present.")] = None,
     threads: int = 1,
 ) -> None:
     """Calibrate weights."""
     assistant = Assistant.load(weights, threads=threads)
-    asked = list(scenes(data, "held_out_scenes", limit))
+    asked = list(scenes(data[0], "held_out_scenes", limit, *data[1:]))
     scores, there = ask(assistant, asked)
     print(f"{len(there)} questions, {sum(there)} of them to be answered with yes")
     both = fit(scores, there)

@@ -58,7 +58,7 @@ def draw(run: Run, shown: Sequence[Case], out: Path) -> None:
 
 def main(
     config: Annotated[Path, typer.Option(help="YAML file, see training/configs.")],
-    data: Annotated[Path, typer.Option(help="Cases made by training.data.cases.")],
+    data: Annotated[list[Path], typer.Option(help="Cases made by training.data.cases; may be given again, for more or to count twice.")],
     out: Annotated[Path, typer.Option(help="Where weights, checkpoint, losses and pictures go.")],
     start: Annotated[Path | None, typer.Option(help="Begin with what this run (or this folder of weights) holds.")] = None,
     resume: Annotated[bool, typer.Option(help="Continue from the checkpoint in the output folder, if there is one.")] = False,
@@ -69,8 +69,8 @@ def main(
     torch.set_num_threads(settings.threads)
     (out / "pictures").mkdir(parents=True, exist_ok=True)
     resume = resume and (out / CHECKPOINT).exists()
-    run = begin(settings, Cases(data, "train"), out if resume else None)
-    shown = Cases(data, "held_out_scenes") or Cases(data, "held_out_patient")
+    run = begin(settings, Cases(data[0], "train", *data[1:]), out if resume else None)
+    shown = Cases(data[0], "held_out_scenes") or Cases(data[0], "held_out_patient")
     if resume:
         run.restore(torch.load(out / CHECKPOINT, weights_only=True))
     columns = (

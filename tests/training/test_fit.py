@@ -192,13 +192,13 @@ def test_one_command_fits_goes_on_and_starts_a_further_run(tmp_path: Path) -> No
     stages = [stage.model_dump(mode="json", exclude_none=True) for stage in configuration().stages[:2]]
     config.write_text(yaml.safe_dump({"model": "tiny", "threads": 1, "row_tokens": 512, "window": 4, "stages": stages}))
 
-    main(config, tmp_path, tmp_path / "first", steps=1)
-    main(config, tmp_path, tmp_path / "first", resume=True)
+    main(config, [tmp_path], tmp_path / "first", steps=1)
+    main(config, [tmp_path], tmp_path / "first", resume=True)
     names = [line.split(",")[0] for line in (tmp_path / "first" / "losses.csv").read_text().splitlines()[1:]]
     assert names == ["pictures"] * 2 + ["warm-up"] * 3
     assert {path.name for path in (tmp_path / "first" / "pictures").iterdir()} == {"losses.png", "0-000002.png", "1-000003.png"}
 
-    main(config, tmp_path, tmp_path / "second", start=tmp_path / "first", steps=1)
+    main(config, [tmp_path], tmp_path / "second", start=tmp_path / "first", steps=1)
     first, second = (load_weights(tmp_path / name / "weights")[0].state_dict() for name in ("first", "second"))
     projector = [name for name in first if name.startswith("seg_projector.")]
     assert projector

@@ -62,12 +62,18 @@ class Case:
 class Cases(Sequence[Case]):
     """The cases of one split, read from disk when they are asked for."""
 
-    def __init__(self, folder: Path, split: Split) -> None:
-        """``folder`` holds ``manifest.json``. Raises ``FileNotFoundError`` where it does not."""
-        manifest = json.loads((folder / "manifest.json").read_text())
-        self.folder = folder
-        self.shards = [shard for shard in manifest["shards"] if shard["split"] == split]
-        self.places = [(index, row) for index, shard in enumerate(self.shards) for row in range(shard["scenes"])]
+    def __init__(self, folder: Path, split: Split, *further: Path) -> None:
+        """``folder`` holds ``manifest.json``, and so does each of ``further``; one that is named twice counts twice.
+
+        Raises ``FileNotFoundError`` where one does not.
+        """
+        self.places = [
+            (each / shard["name"], row)
+            for each in (folder, *further)
+            for shard in json.loads((each / "manifest.json").read_text())["shards"]
+            if shard["split"] == split
+            for row in range(shard["scenes"])
+        ]
 
     def __len__(self) -> int:
         return len(self.places)
@@ -81,7 +87,7 @@ class Cases(Sequence[Case]):
         if isinstance(index, slice):
             return [self[each] for each in range(*index.indices(len(self)))]
         shard, row = self.places[index]
-        return _open_shard(self.folder / self.shards[shard]["name"]).case(row)
+        return _open_shard(shard).case(row)
 
 
 class _Shard:

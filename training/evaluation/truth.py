@@ -175,9 +175,9 @@ def chosen(all_of: Sequence[Item], limit: int | None) -> list[Item]:
     return [all_of[index * len(all_of) // count] for index in range(count)]
 
 
-def scenes(folder: Path, split: Split, limit: int | None = None) -> Truths:
-    """The scenes of a split of our own cases; their reference reports are written from their facts."""
-    cases = Cases(folder, split)
+def scenes(folder: Path, split: Split, limit: int | None = None, *further: Path) -> Truths:
+    """The scenes of a split of our own cases, in one folder or several; their reference reports are written from their facts."""
+    cases = Cases(folder, split, *further)
     return Truths([partial(_scene, cases, index) for index in chosen(range(len(cases)), limit)])
 
 

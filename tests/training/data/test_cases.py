@@ -30,6 +30,8 @@ def test_scenes_come_back_as_they_were_written(tmp_path: Path) -> None:
     cases = Cases(tmp_path, "train")
     assert len(cases) == len(scenes)
     assert len(Cases(tmp_path, "held_out_patient")) == 0
+    twice = Cases(tmp_path, "train", tmp_path)
+    assert [case.name for case in twice] == 2 * [case.name for case in cases]
     for case, scene in zip(cases, scenes, strict=True):
         assert case.kind == scene.kind
         assert np.array_equal(case.image, scene.image)
