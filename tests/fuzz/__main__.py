@@ -15,7 +15,15 @@ import atheris
 warnings.simplefilter("ignore")  # pydicom says of every value what is wrong with it
 
 _OURS = ("radiology", "dicom_sr", "connector", "ai_engine")
-_THEIRS = ("pydicom.filereader", "pydicom.sequence", "pydicom.values", "pydicom.charset", "pydicom.pixels", "yaml")
+_THEIRS = (
+    "pydicom.filereader",
+    "pydicom.sequence",
+    "pydicom.values",
+    "pydicom.charset",
+    "pydicom.pixels",
+    "yaml.composer",
+    "yaml.constructor",
+)
 """Where ways part by what was read; all of pydicom would take most of the time."""
 
 with atheris.instrument_imports(include=[*_OURS, *_THEIRS]):
