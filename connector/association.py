@@ -68,7 +68,8 @@ class Checkpoint(Event):
 
     That thread says that it is paused before it waits here, and takes it back after. Between two requests it may be let go, be slow,
     and still seem paused when the second is sent, whose response it then takes away: the caller waits till its time is over. Here it
-    is let go and not paused any more, or neither.
+    is let go and not paused any more, or neither. As it is that thread which hears of an end, who sends without a pause stops at the
+    first response that does not come.
     """
 
     def __init__(self, association: Any) -> None:

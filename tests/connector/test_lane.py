@@ -109,7 +109,7 @@ def test_a_listener_that_stops_ends_an_association_in_the_middle_of_sending(spoo
 
         def send_on() -> None:
             for image in slices:
-                if not association.is_established:
+                if not association.is_established or None in statuses:
                     return
                 statuses.append(association.send_c_store(image).get("Status"))
 
