@@ -20,6 +20,7 @@ CONTEXTS = 128
 """Presentation contexts that one association may propose (PS3.8 9.3.2.2)."""
 SUCCESS_OR_WARNING = frozenset({0x0000, 0xB000, 0xB006, 0xB007})
 CLASS_NOT_SUPPORTED = 0x0122
+_SAYS_SO_SECONDS = 0.05
 
 
 def associate(entity: AE, peer: PacsSettings | ListenerSettings, kinds: Sequence[tuple[UID, UID]]) -> Any:
@@ -70,6 +71,9 @@ class Checkpoint(Event):
     and still seem paused when the second is sent, whose response it then takes away: the caller waits till its time is over. Here it
     is let go and not paused any more, or neither. As it is that thread which hears of an end, who sends without a pause stops at the
     first response that does not come.
+
+    An N-EVENT-REPORT is served by a thread of its own, which at its end takes the pause back in the other's name: a caller who wants
+    to release then would wait for ever. So who waits here says so again.
     """
 
     def __init__(self, association: Any) -> None:
@@ -85,7 +89,8 @@ class Checkpoint(Event):
     def wait(self, timeout: float | None = None) -> bool:
         """Wait as long as it takes."""
         while True:
-            super().wait()
+            while not super().wait(_SAYS_SO_SECONDS):
+                self._association._is_paused = True
             with self._one:
                 if self.is_set():
                     self._association._is_paused = False

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from threading import Event
+from threading import Thread, current_thread
 from typing import Any
 
 import structlog
@@ -110,19 +110,18 @@ class Delivery:
             raise _NoAnswer("does not answer at its DICOM port, so it could not be asked for a commitment") from error
         if not association.accepted_contexts:
             raise _NoAnswer("offers no storage commitment")
-        nothing_to_answer = Event()
-        nothing_to_answer.set()
+        answering: list[Thread] = []
 
         def take(event: evt.Event) -> int:
-            nothing_to_answer.clear()
+            answering.append(current_thread())
             return receive(event, self._commitments)
 
         association.bind(evt.EVT_N_EVENT_REPORT, answered(take))
-        association.bind(evt.EVT_DIMSE_SENT, lambda event: nothing_to_answer.set())
         try:
             yield association
         finally:
-            nothing_to_answer.wait(self._archive.timeout_seconds)  # a release would overtake our answer to the report
+            for thread in answering:
+                thread.join(self._archive.timeout_seconds)  # a release would overtake our answer to the report
             association.release()
 
 

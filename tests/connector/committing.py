@@ -8,9 +8,10 @@ from typing import Any
 from pydicom import Dataset
 from pydicom.uid import UID
 from pynetdicom import AE, build_context, build_role, evt
-from pynetdicom.dimse_messages import N_ACTION_RSP
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance, Verification
 
+from connector.association import prepare
 from radiology.settings import ListenerSettings
 
 Commit = Callable[[list[str]], Mapping[str, int] | None]
@@ -43,19 +44,25 @@ class Committing:
         self._listener, self._commit, self._stays = listener, commit, stays
         entity = AE("ORTHANC")
         entity.add_supported_context(offers)
-        handlers: list[evt.EventHandlerType] = [(evt.EVT_N_ACTION, self._answer), (evt.EVT_DIMSE_SENT, self._answered)]
+        self._due: list[Dataset] = []
+        handlers: list[evt.EventHandlerType] = [
+            (evt.EVT_CONN_OPEN, prepare),
+            (evt.EVT_N_ACTION, self._answer),
+            (evt.EVT_PDU_SENT, self._answered),
+        ]
         self.server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
         self.port = int(self.server.server_address[1])
 
     def _answer(self, event: evt.Event) -> tuple[int, None]:
         asked = event.action_information
         self.asked.append(asked)
+        self._due.append(asked)
         return 0x0000, None
 
     def _answered(self, event: evt.Event) -> None:
         """The question is answered: now the report may follow, and not before, as pynetdicom would take it for the answer."""
-        if isinstance(event.message, N_ACTION_RSP):
-            Thread(target=self._report, args=(event.assoc, self.asked[-1])).start()
+        if self._due and isinstance(event.pdu, P_DATA_TF):
+            Thread(target=self._report, args=(event.assoc, self._due.pop())).start()
 
     def _report(self, association: Any, asked: Dataset) -> None:
         failures = self._commit([str(item.ReferencedSOPInstanceUID) for item in asked.ReferencedSOPSequence])

@@ -17,6 +17,7 @@ from connector.pacs import Pacs
 from radiology.errors import PacsUnreachable, SopClassRefused
 from radiology.settings import PacsSettings
 from tests.connector.samples import CT_IMAGE, instance, our_result, radiograph
+from tests.connector.waiting import until
 from tests.orthanc import Orthanc, free_port
 
 LABEL_MAP = "1.2.840.10008.5.1.4.1.1.66.7"
@@ -100,3 +101,16 @@ def test_whoever_is_let_go_from_the_checkpoint_is_not_paused_any_more() -> None:
             assert waiting.is_alive()
         checkpoint.set()
         waiting.join()
+
+
+def test_whoever_waits_at_the_checkpoint_is_paused_whatever_a_report_left_behind() -> None:
+    association = SimpleNamespace(_is_paused=True)
+    checkpoint = Checkpoint(association)
+    checkpoint.clear()
+    waiting = Thread(target=checkpoint.wait)
+    waiting.start()
+    association._is_paused = False  # as the thread that serves an N-EVENT-REPORT does at its end
+    assert until(lambda: association._is_paused), "a release would wait for ever"
+    checkpoint.set()
+    waiting.join()
+    assert not association._is_paused
