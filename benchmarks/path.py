@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import psutil
 from pydicom import Dataset, dcmread
@@ -48,7 +49,7 @@ def main() -> None:
         with services.running(settings):
             runs = [_run(settings, template, Path(folder) / f"sent-{number}") for number in range(arguments.radiographs + 1)][1:]
             memory = _memory()
-    figures = {
+    figures: dict[str, Any] = {
         "machine": f"{platform.machine()}, {psutil.cpu_count()} cores, {psutil.virtual_memory().total >> 30} GiB",
         "radiographs": len(runs),
         "quiet_seconds_set": settings.watcher.quiet_seconds,
@@ -132,16 +133,16 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
     return {"min": round(min(values), 3), "median": round(statistics.median(values), 3), "max": round(max(values), 3)}
 
 
-def _print(figures: dict[str, object], console: Console) -> None:
+def _print(figures: dict[str, Any], console: Console) -> None:
     table = Table(
         "part", "min s", "median s", "max s", title=f"Last instance to result, {figures['radiographs']} radiographs, {figures['machine']}"
     )
-    parts = {**figures["parts"], "overhead (limit 1.5)": figures["overhead_seconds"]}  # type: ignore[dict-item]
+    parts = {**figures["parts"], "overhead (limit 1.5)": figures["overhead_seconds"]}
     for name, spread in parts.items():
         table.add_row(name, *(f"{spread[key]:.3f}" for key in ("min", "median", "max")))
     console.print(table)
     weights = Table("process", "resident MiB")
-    for name, size in figures["memory_mib"].items():  # type: ignore[attr-defined]
+    for name, size in figures["memory_mib"].items():
         weights.add_row(name, str(size))
     console.print(weights)
 

@@ -104,7 +104,7 @@ def example(case: Case, how: Augmentation, rng: np.random.Generator) -> tuple[Te
 def batches(cases: Cases, seed: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless batches of projections."""
     rng = np.random.default_rng(seed)
-    films = [index for index, (shard, _) in enumerate(cases.places) if cases.shards[shard]["kind"] == "projection"]
+    films = [index for index in range(len(cases)) if cases.kind(index) == "projection"]
     while True:
         drawn = [example(cases[films[index]], Augmentation(), rng) for index in rng.integers(len(films), size=BATCH)]
         yield torch.stack([picture for picture, _ in drawn]), torch.stack([target for _, target in drawn])

@@ -1,11 +1,15 @@
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from benchmarks.unet import LABELS, Reader, UNet, example, loss_of
+from benchmarks.unet import BATCH, LABELS, Reader, UNet, batches, example, loss_of
 from radiology.finding import Side
 from tests.training.phantom import chest
-from training.data.cases import Case
+from training.data.cases import Case, Cases, write_shard
+from training.data.scene import Scene
 from training.stages import Augmentation
 
 STILL = Augmentation(zoom=0, stretch=0, bend=0, shift=0, turn_degrees=0, contrast=0, noise=0)
@@ -14,6 +18,17 @@ STILL = Augmentation(zoom=0, stretch=0, bend=0, shift=0, turn_degrees=0, contras
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> None:
     torch.set_num_threads(1)
+
+
+def test_it_learns_from_the_projections_of_cases_on_disk(tmp_path: Path) -> None:
+    case, (slice_kind, film_kind) = chest(0), ("ct", "projection")
+    shards = [{"name": kind, "split": "train", "kind": kind, "scenes": 1} for kind in (slice_kind, film_kind)]
+    for kind, masks in ((slice_kind, {}), (film_kind, case.masks)):
+        write_shard(tmp_path / kind, [Scene(kind, case.image, masks)], "phantom")
+    (tmp_path / "manifest.json").write_text(json.dumps({"shards": shards}))
+    pictures, targets = next(batches(Cases(tmp_path, "train"), seed=0))
+    assert pictures.shape[0] == BATCH
+    assert all(target[0].any() for target in targets), "the slice has no lung marked, so each picture is the projection"
 
 
 def test_a_case_becomes_a_picture_and_what_each_label_covers() -> None:

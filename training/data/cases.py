@@ -89,6 +89,12 @@ class Cases(Sequence[Case]):
         shard, row = self.places[index]
         return _open_shard(shard).case(row)
 
+    def kind(self, index: int) -> Kind:
+        """Whether a case is a slice or a projection, without reading its image."""
+        shard, row = self.places[index]
+        kind: Kind = _open_shard(shard).index[row]["kind"]
+        return kind
+
 
 class _Shard:
     def __init__(self, folder: Path) -> None:
