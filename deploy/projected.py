@@ -1,4 +1,4 @@
-"""Three chest radiographs projected from one CT: without a lesion, with the patient's own nodule, and with an effusion.
+"""Four chest radiographs projected from one CT: without a lesion, with the patient's own nodule, an effusion, and a consolidation.
 
 Beer-Lambert along parallel rays from back to front, at the CT's own resolution; masks by the same rays.
 """
@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from training.data import drr, lesions
+from training.data import drr, lesions, slices
 from training.data.sources import RIGHT_LUNG, Scan, healed
 
 _PHOTONS = 3e5
 _MARGIN = 0.12
 _EFFUSION_MM = 95.0
 _EFFUSION_HU = 10
+_CONSOLIDATION = drr.Opacity("consolidation", "right", "focal", 0.25)
 _SEED = 1
 
 
@@ -37,7 +38,7 @@ class Radiograph:
 
 
 def radiographs(scan: Scan) -> dict[str, Radiograph]:
-    """Return the radiographs ``normal``, ``nodule`` and ``effusion`` of one patient who has a nodule."""
+    """Return the radiographs ``normal``, ``nodule``, ``effusion`` and ``opacity`` of one patient who has a nodule."""
     healthy = healed(scan)
     normal = _line_integrals(healthy)
     # Structures are the same on all three; drawn where the training draws them.
@@ -49,16 +50,24 @@ def radiographs(scan: Scan) -> dict[str, Radiograph]:
     fluid = lesions.effusion(healthy.labels == RIGHT_LUNG, healthy.spacing_mm, _EFFUSION_MM, "upright")
     wet = replace(healthy, hounsfield=np.where(fluid, np.int16(_EFFUSION_HU), healthy.hounsfield))
 
+    filled, hounsfield = slices.opacified(
+        healthy.labels == RIGHT_LUNG, _CONSOLIDATION, healthy.hounsfield, healthy.spacing_mm, np.random.default_rng(_SEED)
+    )
+    dense = replace(healthy, hounsfield=healthy.hounsfield.copy())
+    dense.hounsfield[filled] = hounsfield
+
     pictures = {}
     for name, patient, label in (
         ("normal", healthy, ""),
         ("nodule", scan, f"{nodule_side} nodule"),
         ("effusion", wet, "right pleural effusion"),
+        ("opacity", dense, "right consolidation"),
     ):
         line = normal if patient is healthy else _line_integrals(patient)
         masks = dict(shadows)
         if label:
-            masks[label] = line - normal > drr.VISIBLE
+            change = line - normal
+            masks[label] = change > (max(drr.LEAST_HAZE, drr.HAZE * float(change.max())) if patient is dense else drr.VISIBLE)
         noisy = drr.transmit(line, _PHOTONS, np.random.default_rng(_SEED))
         pictures[name] = Radiograph(
             _processed(noisy[rows, columns]), scan.spacing_mm[2], {name: mask[rows, columns] for name, mask in masks.items()}

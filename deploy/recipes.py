@@ -112,6 +112,7 @@ RECIPES = {
     "radiograph-normal": Recipe(f"{_PROJECTED}; the nodule taken out.", partial(_projected, "normal")),
     "radiograph-nodule": Recipe(f"{_PROJECTED}; the patient's own nodule.", partial(_projected, "nodule")),
     "radiograph-effusion": Recipe(f"{_PROJECTED}; the nodule taken out, fluid put in.", partial(_projected, "effusion")),
+    "radiograph-opacity": Recipe(f"{_PROJECTED}; the nodule taken out, a focal consolidation put in.", partial(_projected, "opacity")),
     "radiograph-real": Recipe(
         "RG1 of the NEMA compressed samples, from the package pydicom-data 1.0.0 (MIT). Real; nothing is known of it: shown, not scored.",
         _real_radiograph,

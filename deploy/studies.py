@@ -1,4 +1,4 @@
-"""The demo's studies: three radiographs projected from a CT, one real radiograph, and the real CT.
+"""The demo's studies: four radiographs projected from a CT, one real radiograph, and the real CT.
 
 Only the recipes are in the repository. What they make is kept in the data folder, each study with what is known of it.
 """
@@ -17,7 +17,7 @@ from deploy.truth import Truth
 FOLDER = "studies"
 """Where in the data folder they are kept."""
 
-NAMES = ("radiograph-normal", "radiograph-nodule", "radiograph-effusion", "radiograph-real", "ct")
+NAMES = ("radiograph-normal", "radiograph-nodule", "radiograph-effusion", "radiograph-opacity", "radiograph-real", "ct")
 """In the order in which they are sent; the CT takes longest to read."""
 
 _EDITION = "2"

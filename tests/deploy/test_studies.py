@@ -43,7 +43,7 @@ def true_finding(study: DemoStudy, name: str, side: Side | None = None) -> Findi
 def test_what_we_write_is_valid(prepared: dict[str, DemoStudy]) -> None:
     validator = Path(sys.executable).with_name("dciodvfy")
     files = [path for name, study in prepared.items() if name != "radiograph-real" for path in sorted(study.folder.glob("*.dcm"))[::44]]
-    assert len(files) == 7
+    assert len(files) == 8
     for path in files:
         said = subprocess.run([validator, path], capture_output=True, text=True, check=False).stderr.splitlines()
         assert [line for line in said if line.startswith(("Error", "Warning"))] == []
@@ -71,7 +71,7 @@ def test_the_ct_lies_in_the_patient_as_it_was_scanned(prepared: dict[str, DemoSt
 
 
 def test_the_projections_say_that_they_are_synthetic(prepared: dict[str, DemoStudy]) -> None:
-    for name in ("normal", "nodule", "effusion"):
+    for name in ("normal", "nodule", "effusion", "opacity"):
         (image,) = instances(prepared[f"radiograph-{name}"])
         assert image.SyntheticData == "YES"
         assert image.ImageType[0] == "DERIVED"
@@ -82,12 +82,16 @@ def test_the_projections_say_that_they_are_synthetic(prepared: dict[str, DemoStu
 
 def test_the_projections_differ_where_the_truth_says(prepared: dict[str, DemoStudy]) -> None:
     pictures = {}
-    for name in ("normal", "nodule", "effusion"):
+    for name in ("normal", "nodule", "effusion", "opacity"):
         images = instances(prepared[f"radiograph-{name}"])
         (picture,) = load(Study.from_instances(images).series[0], images)
         assert isinstance(picture, Projection)
         pictures[name] = picture.array
-    for name, term, side in (("nodule", "nodule", Side.LEFT), ("effusion", "pleural effusion", Side.RIGHT)):
+    for name, term, side in (
+        ("nodule", "nodule", Side.LEFT),
+        ("effusion", "pleural effusion", Side.RIGHT),
+        ("opacity", "consolidation", Side.RIGHT),
+    ):
         region = true_finding(prepared[f"radiograph-{name}"], term, side).regions[0]
         change = np.zeros(pictures["normal"].shape, bool)
         change[region.box.slices[1:]] = region.mask[0]  # type: ignore[index]
@@ -104,6 +108,7 @@ def test_only_the_synthetic_studies_are_known_completely_and_the_real_radiograph
         "radiograph-normal": True,
         "radiograph-nodule": True,
         "radiograph-effusion": True,
+        "radiograph-opacity": True,
         "radiograph-real": None,
         "ct": False,
     }

@@ -63,7 +63,7 @@ def cut(
             hounsfield[mask] = rng.normal(rng.uniform(-20, 70), 15, int(mask.sum())).astype(np.int16)
             found[f"{side} nodule"] = found.get(f"{side} nodule", np.zeros_like(mask[shown])) | mask[shown]
     for each in wanted.opacities:
-        mask, filled = _opacity(labels == SIDES[each.side], each, hounsfield, scan.spacing_mm, rng)
+        mask, filled = opacified(labels == SIDES[each.side], each, hounsfield, scan.spacing_mm, rng)
         hounsfield[mask] = np.maximum(hounsfield[mask], filled)
         seen = ndimage.binary_opening(mask[shown], _IN_PLANE, iterations=2)
         others = np.logical_or.reduce([place for label, place in found.items() if label.startswith(each.side)] or [np.zeros_like(seen)])
@@ -87,14 +87,14 @@ def _box(mask: NDArray[np.bool_]) -> tuple[slice, ...]:
     return tuple(ndimage.find_objects(mask.view(np.uint8))[0])
 
 
-def _opacity(
+def opacified(
     lung: NDArray[np.bool_],
     wanted: Opacity,
     hounsfield: NDArray[np.int16],
     spacing_mm: tuple[float, float, float],
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.bool_], NDArray[np.int16]]:
-    """The voxels that an opacity takes, and how dense they become."""
+    """The voxels (slice, row, column) of ``lung`` that an opacity takes, and their new HU, in the mask's order."""
     mask = np.zeros_like(lung)
     if not lung.any():
         return mask, np.zeros(0, np.int16)
