@@ -141,7 +141,8 @@ def begin(config: Config, cases: Sequence[Case], folder: Path | None = None) -> 
         folder: of the same run, stopped before: sizes and vocabulary are taken from there; :meth:`Run.restore` does the rest.
 
     Raises:
-        EngineError: where weights to start from are missing or do not fit each other, or processes cannot share the rows evenly.
+        EngineError: where weights to start from are missing or do not fit each other, processes cannot share the rows evenly, or DeepSpeed
+            cannot scale gradients where a stage wants it.
     """
     torch.manual_seed(config.seed)
     cpu = not torch.cuda.is_available()
@@ -151,6 +152,13 @@ def begin(config: Config, cases: Sequence[Case], folder: Path | None = None) -> 
     each = config.rows // processes
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
     machine = Accelerator(cpu=cpu, mixed_precision=_PRECISION[config.precision], gradient_accumulation_steps=each, kwargs_handlers=[unused])
+    if machine.distributed_type is DistributedType.DEEPSPEED:
+        for stage in config.stages:
+            if stage.mask_gradient_at == "segmentation_parameters" and stage.mask_gradient_scale != 1:
+                raise EngineError(
+                    f"Stage {stage.name!r} scales the gradients of single parts, which DeepSpeed keeps to itself: "
+                    "set mask_gradient_at to seg_state or projector_out."
+                )
     if folder:
         model, language, scaffold = _left_in(folder)
     elif config.model:
@@ -175,8 +183,8 @@ def begin(config: Config, cases: Sequence[Case], folder: Path | None = None) -> 
 
 
 def _left_in(folder: Path) -> tuple[UnifiedModel, Language, Scaffold]:
-    """What a run left in its output folder, or a folder of weights without a scaffold."""
-    model, language, _ = load_weights(folder / WEIGHTS if (folder / WEIGHTS).is_dir() else folder)
+    """What a run left in its output folder, or a folder of weights without a scaffold; in float32, as bfloat16 loses small steps."""
+    model, language, _ = load_weights(folder / WEIGHTS if (folder / WEIGHTS).is_dir() else folder, torch.float32)
     scaffold = Scaffold(model.config)
     if (folder / SCAFFOLD).exists():
         scaffold.load_state_dict(load_file(folder / SCAFFOLD))

@@ -62,12 +62,13 @@ def save_weights(folder: Path, model: UnifiedModel, language: Language) -> str:
 
 
 def export_published(folder: Path, model: UnifiedModel, language: Language, shard_bytes: int = 5 * 10**9) -> str:
-    """Write a model as Citrus-V is published: shards with an index, the authors' names, each tensor in its own type.
+    """Write a model as Citrus-V is published: shards with an index, the authors' names, the type that the configuration names.
 
     Returns the SHA-256 of the shards, one after the other, hexadecimal. Whoever reads meanwhile finds each file whole.
     """
     _write(folder, published_config(model.config, language), language)
-    write_safetensors(folder, collected(model, published_names), shard_bytes)
+    dtype = getattr(torch, model.config.dtype)
+    write_safetensors(folder, {name: value.to(dtype) for name, value in collected(model, published_names).items()}, shard_bytes)
     return stored_safetensors(folder).sha256()
 
 
