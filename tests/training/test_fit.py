@@ -13,9 +13,10 @@ import pytest
 import torch
 import yaml
 from accelerate.state import AcceleratorState, GradientState, PartialState
+from safetensors.torch import load_file
 
 from ai_engine.model.assistant import Assistant
-from ai_engine.model.weights import load_weights
+from ai_engine.model.weights import load_weights, save_weights
 from radiology.errors import EngineError
 from tests.training.phantom import chest
 from training.data.cases import write_shard
@@ -81,6 +82,19 @@ def test_a_resumed_run_reaches_the_state_of_one_that_never_stopped(stop: int, th
     assert [entry["total"] for entry in resumed.log] == pytest.approx([entry["total"] for entry in run.log], rel=1e-5)
     wanted = fingerprint(run)
     assert all(torch.allclose(parameter, wanted[name], atol=1e-6) for name, parameter in fingerprint(resumed).items())
+
+
+def test_a_bfloat16_model_is_trained_in_float32_and_kept_in_bfloat16(through: tuple[Run, Path], tmp_path: Path) -> None:
+    run, _ = through
+    save_weights(tmp_path / "start", run.model, run.language)
+    stated = json.loads((tmp_path / "start" / "config.json").read_text()) | {"dtype": "bfloat16"}
+    (tmp_path / "start" / "config.json").write_text(json.dumps(stated))
+    wanted = configuration().model_dump() | {"model": None, "start": {"mllm": tmp_path / "start"}}
+    started = begin(Config.model_validate(wanted), CASES)
+    assert {parameter.dtype for parameter in started.model.parameters()} == {torch.float32}, "small steps would be lost"
+    write(started, tmp_path / "out")
+    (file,) = (tmp_path / "out" / "weights").glob("*.safetensors")
+    assert {tensor.dtype for tensor in load_file(file).values()} == {torch.bfloat16}
 
 
 def forked(rank: int, processes: int, port: int, work: Callable[[], None]) -> BaseProcess:
