@@ -40,14 +40,19 @@ def folds(patients: Sequence[str], count: int, seed: int) -> list[list[str]]:
 def scene(truth: Truth, drawn: dict[str, NDArray[np.bool_]]) -> Scene:
     """One radiograph at the size of a training scene; ``drawn`` are masks of structures that nobody marked."""
     masks = {label: mask for label, mask in truth.masks.items() if TERMS[name_of(label)].kind != "finding"} | drawn
+    unjudged = {name for name, term in TERMS.items() if term.kind != "structure"} - truth.judged
     for name in sorted(truth.judged):
         if TERMS[name].paired:
-            masks |= {f"{side} {name}": there for side in (Side.RIGHT, Side.LEFT) if (there := truth.where({name}, side)).any()}
+            cut = {f"{side} {name}": there for side in (Side.RIGHT, Side.LEFT) if (there := truth.where({name}, side)).any()}
+            masks |= cut
+            if not cut and truth.where({name}).any():  # marked, and in neither lung
+                unjudged.add(name)
     factor = SIZE / max(truth.shape)
     size = round(truth.shape[1] * factor), round(truth.shape[0] * factor)
     image = np.asarray(Image.fromarray(truth.image).resize(size, Image.Resampling.BILINEAR))
     small = {label: np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST)) for label, mask in masks.items()}
-    return Scene("projection", image.astype(np.int16), {label: mask for label, mask in small.items() if mask.any()})
+    visible = {label: mask for label, mask in small.items() if mask.any()}
+    return Scene("projection", image.astype(np.int16), visible, unjudged=frozenset(unjudged))
 
 
 def structures(reader: Reader, truth: Truth) -> dict[str, NDArray[np.bool_]]:

@@ -20,7 +20,7 @@ from training.data.cases import Case
 from training.data.tasks import SIDED, ask, follow_ups
 from training.evaluation.overlap import box_of
 from training.packing import IGNORED, Sample, Tensors
-from training.parts import LABELS, PARTS, is_finding, part_index
+from training.parts import LABELS, PARTS, is_finding, name_of, part_index
 from training.stages import Augmentation, Weights
 
 MASKS_A_PICTURE = 4
@@ -56,10 +56,12 @@ class Seen:
     Attributes:
         channels: (channel, row, column) as the model sees them, 0 to 255.
         masks: (row, column) in source pixels, by label; what is not in view is missing.
+        unjudged: as its case has it.
     """
 
     channels: NDArray[np.uint8]
     masks: dict[str, NDArray[np.bool_]]
+    unjudged: frozenset[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,10 +101,10 @@ class Encoder:
         letterbox = self._letterbox(seen)
         boxes = {label: letterbox.box_to_model(box) for label, mask in seen.masks.items() if (box := box_of(mask))}
         if weights.quality and not weights.token and rng.random() < UNTRUE_SHARE:
-            boxes |= _untrue(boxes, rng)
+            boxes |= _untrue(boxes, seen.unjudged, rng)
         query, text, marked = ask(task, case, boxes, rng)
         asked, places = self._prompt(query)
-        said, labels = self._said(text, follow_ups(boxes, rng) if task == "question" else ())
+        said, labels = self._said(text, follow_ups(case, boxes, rng) if task == "question" else ())
         segmented = bool(weights.masks and marked)
         return Sample(
             input_ids=torch.cat([asked, said]),
@@ -121,7 +123,7 @@ class Encoder:
         seen = [self._seen(case, rng) for case, rng in zip(cases, draws, strict=True)]
         pairs = list(zip(seen, draws, strict=True))
         absent = ABSENT_A_PICTURE if weights.quality else 0
-        drawn = [_some(each.masks, rng) + _absent(each.masks, absent, rng) if weights.masks else [] for each, rng in pairs]
+        drawn = [_some(each.masks, rng) + _absent(each.masks, each.unjudged, absent, rng) if weights.masks else [] for each, rng in pairs]
         places = [(number, label) for number, labels in enumerate(drawn) for label in labels]
         masks = [self._covered(each, labels, self.side) for each, labels in zip(seen, drawn, strict=True) if labels]
         return Pictures(
@@ -151,7 +153,7 @@ class Encoder:
 
     def _seen(self, case: Case, rng: np.random.Generator) -> Seen:
         image, masks = varied(case, self.how, rng)
-        return Seen(windowed(image, case.kind), {label: mask for label, mask in masks.items() if mask.any()})
+        return Seen(windowed(image, case.kind), {label: mask for label, mask in masks.items() if mask.any()}, case.unjudged)
 
     def _letterbox(self, seen: Seen, size: int | None = None) -> Letterbox:
         _, rows, columns = seen.channels.shape
@@ -187,16 +189,16 @@ def _some(masks: dict[str, NDArray[np.bool_]], rng: np.random.Generator) -> list
     return [label for number, label in enumerate(masks) if number in drawn]
 
 
-def _absent(there: Collection[str], count: int, rng: np.random.Generator) -> list[str]:
-    """Findings, with their side, that are not ``there``; at most ``count``."""
-    missing = [label for label in SIDED if label not in there]
+def _absent(there: Collection[str], unjudged: Collection[str], count: int, rng: np.random.Generator) -> list[str]:
+    """Findings, with their side, that are known not to be ``there``; at most ``count``."""
+    missing = [label for label in SIDED if label not in there and name_of(label) not in unjudged]
     return [missing[number] for number in rng.permutation(len(missing))[:count]]
 
 
-def _untrue(boxes: Mapping[str, Box], rng: np.random.Generator) -> dict[str, Box]:
-    """One finding that is not there, with a box somewhere in its lung; none where that lung is not in view."""
-    (label,) = _absent(boxes, 1, rng)
-    lung = boxes.get(f"{label.split()[0]} lung")
+def _untrue(boxes: Mapping[str, Box], unjudged: Collection[str], rng: np.random.Generator) -> dict[str, Box]:
+    """One finding that is not there, with a box somewhere in its lung; none where that lung is not in view, or too little is known."""
+    label = next(iter(_absent(boxes, unjudged, 1, rng)), "")
+    lung = boxes.get(f"{label.split(' ')[0]} lung")
     if lung is None:
         return {}
     rows, columns = (np.sort(rng.integers(lung[axis], lung[axis + 2] + 1, 2)).tolist() for axis in (0, 1))

@@ -1,11 +1,12 @@
 """Collected radiographs become cases; no patient is on both sides of the split."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.training.evaluation.films import write_folder
+from tests.training.evaluation.films import block, write_film, write_folder
 from training.collected import folds, main
 from training.data.cases import Cases
 
@@ -34,6 +35,20 @@ def test_radiographs_come_as_cases_with_findings_on_their_side(tmp_path: Path, f
     assert np.argwhere(mask)[:, 1].mean() > mask.shape[1] / 2
     assert any("endotracheal tube" in case.masks for case in of_a)
     assert [case.masks for case in train + held_out if case.patient == "n"] == [{}]
+
+
+def test_what_nobody_judged_is_not_denied(tmp_path: Path) -> None:
+    films = tmp_path / "films"
+    films.mkdir()
+    write_folder(films)
+    outside = write_film(films, "c1", {"ground_glass_opacity": block(88, 2, 94, 8)}, patient="c")
+    (films / "manifest.json").write_text(json.dumps([*json.loads((films / "manifest.json").read_text()), outside]))
+    main(films, tmp_path / "out", fold=0, count=3)
+    cases = {case.patient: case for split in ("train", "held_out_patient") for case in Cases(tmp_path / "out", split)}
+    assert "nodule" in cases["b"].unjudged, "nobody marks nodules on annotated films"
+    assert "pleural effusion" not in cases["b"].unjudged
+    assert "nodule" not in cases["n"].unjudged, "a radiograph without any finding has no nodule"
+    assert "ground glass opacity" in cases["c"].unjudged, "marked, and in neither lung: it is there, and on no side"
 
 
 def test_an_output_folder_is_never_written_into_twice(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ _SHAPE_MM = 1.5
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A scene with its name, the patient that it was made from, and what on it looks like fluid."""
+    """A scene with its name and the patient that it was made from; the rest as :class:`training.data.scene.Scene` has it."""
 
     name: str
     patient: str
@@ -57,6 +57,7 @@ class Case:
     image: NDArray[np.int16]
     masks: dict[str, NDArray[np.bool_]]
     mimics: tuple[str, ...] = ()
+    unjudged: frozenset[str] = frozenset()
 
 
 class Cases(Sequence[Case]):
@@ -116,6 +117,7 @@ class _Shard:
             np.array(self.images[row, :height, :width]),
             masks,
             tuple(entry.get("mimics", ())),
+            frozenset(entry.get("unjudged", ())),
         )
 
 
@@ -132,8 +134,8 @@ def write_shard(folder: Path, scenes: Sequence[Scene], patient: str) -> str:
         height, width = scene.image.shape
         images[row, :height, :width] = scene.image
         entry = {"name": f"{folder.name}-{row:03d}", "patient": patient, "kind": scene.kind, "shape": [height, width]}
-        told = {"mimics": list(scene.mimics)} if scene.mimics else {}
-        index.append(entry | {"labels": list(scene.masks), "first_mask": len(masks)} | told)
+        told = {"mimics": list(scene.mimics), "unjudged": sorted(scene.unjudged)}
+        index.append(entry | {"labels": list(scene.masks), "first_mask": len(masks)} | {name: said for name, said in told.items() if said})
         for mask in scene.masks.values():
             whole = np.zeros((SIZE, SIZE), bool)
             whole[:height, :width] = mask

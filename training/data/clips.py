@@ -25,6 +25,7 @@ class Clip:
         masks: boolean, of the same shape, by label: what is to be seen on the key slice, on all slices.
         step_mm: distance from slice to slice.
         kind: of the images.
+        unjudged: nothing, as whoever put the findings in knows all of them.
     """
 
     patient: str
@@ -32,6 +33,7 @@ class Clip:
     masks: dict[str, NDArray[np.bool_]]
     step_mm: float
     kind: Literal["ct"] = "ct"
+    unjudged: frozenset[str] = frozenset()
 
 
 def clip(scan: Scan, shapes: list[NDArray[np.bool_]], length: int, rng: np.random.Generator, longest_step: int = 1) -> Clip:

@@ -43,12 +43,16 @@ class Shown(Protocol):
     def kind(self) -> Kind:
         """``projection`` or ``ct``."""
 
+    @property
+    def unjudged(self) -> frozenset[str]:
+        """Names of findings and devices of which nobody knows whether they are there: where they are not shown, nothing is said of them."""
+
 
 def answer(shown: Shown, boxes: Mapping[str, Box], rng: np.random.Generator) -> tuple[str, list[str]]:
     """Write the answer for one image.
 
     Args:
-        shown: the image's kind decides whether a zone is named.
+        shown: its kind decides whether a zone is named.
         boxes: ``(row0, column0, row1, column1)`` in pixels of the language model's picture, by label; what is missing is absent.
         rng: draws the wording.
 
@@ -57,7 +61,7 @@ def answer(shown: Shown, boxes: Mapping[str, Box], rng: np.random.Generator) -> 
     """
     if "ribs" in boxes and rng.random() >= RIBS_SHARE:
         boxes = {label: box for label, box in boxes.items() if label != "ribs"}
-    written = [sentence for region in ANATOMY for sentence in _region(region, shown.kind, boxes, rng)]
+    written = [sentence for region in ANATOMY for sentence in _region(region, shown, boxes, rng)]
     text = compose(reasoning(boxes), [sentence for sentence, _ in written], impression(boxes))
     return text, [label for _, labels in written for label in labels]
 
@@ -66,17 +70,17 @@ Written = tuple[str, tuple[str, ...]]
 """A sentence and the labels of its marks."""
 
 
-def _region(region: str, kind: Kind, boxes: Mapping[str, Box], rng: np.random.Generator) -> Iterator[Written]:
+def _region(region: str, shown: Shown, boxes: Mapping[str, Box], rng: np.random.Generator) -> Iterator[Written]:
     """The sentences about one region: structures, each followed by what is wrong with it, then what is absent."""
     if region == "lungs":
         for side in SIDES:
-            yield from _lung(side, kind, boxes, rng)
+            yield from _lung(side, shown.kind, boxes, rng)
     elif region == "pleura":
         for name in ANATOMY[region]:
             yield from _pleural(name, boxes, rng)
     else:
         yield from ((wording.stated(label, boxes, rng), (label,)) for label in labels_of(region, boxes))
-    for name in absent(region, boxes):
+    for name in absent(region, shown, boxes):
         yield wording.denied(name, rng), ()
 
 
@@ -99,11 +103,11 @@ def _pleural(name: str, boxes: Mapping[str, Box], rng: np.random.Generator) -> I
         yield from ((wording.stated(label, boxes, rng), (label,)) for label in labels)
 
 
-def absent(region: str, boxes: Mapping[str, Box]) -> list[str]:
+def absent(region: str, shown: Shown, boxes: Mapping[str, Box]) -> list[str]:
     """The findings of a region that an image could have shown and shows on neither side."""
-    shown = {name_of(label) for label in boxes}
+    there = {name_of(label) for label in boxes}
     could = [name for name in ANATOMY[region] if name in SHOWABLE or (name == "cardiomegaly" and "heart" in boxes)]
-    return [name for name in could if name not in shown]
+    return [name for name in could if name not in there | shown.unjudged]
 
 
 def labels_of(region: str, boxes: Mapping[str, Box]) -> list[str]:

@@ -41,7 +41,7 @@ def ask(task: Task, shown: Shown, boxes: Mapping[str, Box], rng: np.random.Gener
 
     Args:
         task: ``report`` is :func:`training.data.reports.answer`.
-        shown: what kind of image it is.
+        shown: what kind of image it is, and of what nobody knows whether it is there.
         boxes: ``(row0, column0, row1, column1)`` in pixels of the language model's picture, by label; what is missing is absent.
         rng: draws target and wording.
 
@@ -52,21 +52,22 @@ def ask(task: Task, shown: Shown, boxes: Mapping[str, Box], rng: np.random.Gener
         text, labels = reports.answer(shown, boxes, rng)
         return QUERIES[shown.kind], text, labels
     if task == "segmentation":
-        return _segmentation(shown.kind, boxes, rng)
+        return _segmentation(shown, boxes, rng)
     if task == "detection":
-        target = _target(shown.kind, boxes, rng)
+        target = _target(shown, boxes, rng)
         query = _one(DETECTION_QUERIES, rng).format(target=target)
         return query, compose_detection(target, [boxes[label] for label in places_of(target, boxes)]), []
-    query, answer = _question(shown.kind, boxes, rng)
+    query, answer = _question(shown, boxes, rng)
     return query, answer, []
 
 
-def follow_ups(boxes: Mapping[str, Box], rng: np.random.Generator) -> list[tuple[str, str]]:
+def follow_ups(shown: Shown, boxes: Mapping[str, Box], rng: np.random.Generator) -> list[tuple[str, str]]:
     """Further questions about an image that was asked about, each with its answer: whether findings are there, side by side.
 
     The findings that are there come up always and the others as often as there is room, so the answers are mostly no, as in reports.
     """
-    asked = sorted(SIDED, key=lambda label: (label not in boxes, rng.random()))[:FOLLOW_UPS]
+    judged = [label for label in SIDED if label in boxes or name_of(label) not in shown.unjudged]
+    asked = sorted(judged, key=lambda label: (label not in boxes, rng.random()))[:FOLLOW_UPS]
     return [(presence_question(label), "yes" if label in boxes else "no") for label in rng.permutation(asked).tolist()]
 
 
@@ -75,16 +76,16 @@ def places_of(target: str, boxes: Mapping[str, Box]) -> list[str]:
     return [label for label in (target, *(f"{side} {target}" for side in SIDES)) if label in boxes]
 
 
-def absent_targets(kind: Kind, boxes: Mapping[str, Box]) -> list[str]:
-    """Everything that an image could have shown and does not: names, and names with a side."""
-    names = [name for region in ANATOMY for name in reports.absent(region, boxes)]
-    if kind == "projection":
-        names += [name for name in ANATOMY["devices"] if name not in boxes]
-    return names + [label for label in SIDED if label not in boxes]
+def absent_targets(shown: Shown, boxes: Mapping[str, Box]) -> list[str]:
+    """Everything that an image is known not to show and could have: names, and names with a side."""
+    names = [name for region in ANATOMY for name in reports.absent(region, shown, boxes)]
+    if shown.kind == "projection":
+        names += [name for name in ANATOMY["devices"] if name not in {*boxes, *shown.unjudged}]
+    return names + [label for label in SIDED if label not in boxes and name_of(label) not in shown.unjudged]
 
 
-def _segmentation(kind: Kind, boxes: Mapping[str, Box], rng: np.random.Generator) -> tuple[str, str, list[str]]:
-    targets = [_target(kind, boxes, rng) for _ in range(1 + int(rng.random() < JOINED_SHARE))]
+def _segmentation(shown: Shown, boxes: Mapping[str, Box], rng: np.random.Generator) -> tuple[str, str, list[str]]:
+    targets = [_target(shown, boxes, rng) for _ in range(1 + int(rng.random() < JOINED_SHARE))]
     if targets[-1] == targets[0] or set(places_of(targets[0], boxes)) & set(places_of(targets[-1], boxes)):
         targets = targets[:1]
     labels = [label for target in targets for label in places_of(target, boxes)]
@@ -93,9 +94,9 @@ def _segmentation(kind: Kind, boxes: Mapping[str, Box], rng: np.random.Generator
     return query, compose_segmentation(labels, absent), labels
 
 
-def _target(kind: Kind, boxes: Mapping[str, Box], rng: np.random.Generator) -> str:
+def _target(shown: Shown, boxes: Mapping[str, Box], rng: np.random.Generator) -> str:
     """What a query asks for: something absent, or a label that is there; a third of those of one paired name without its side."""
-    absent = absent_targets(kind, boxes)
+    absent = absent_targets(shown, boxes)
     if not boxes or (absent and rng.random() < ABSENT_SHARE):
         return _one(absent, rng)
     findings = _findings(boxes)
@@ -108,31 +109,34 @@ def _findings(boxes: Mapping[str, Box]) -> list[str]:
     return [label for label in boxes if TERMS[name_of(label)].kind != "structure"]
 
 
-def _question(kind: Kind, boxes: Mapping[str, Box], rng: np.random.Generator) -> tuple[str, str]:
+def _question(shown: Shown, boxes: Mapping[str, Box], rng: np.random.Generator) -> tuple[str, str]:
     """A question that ends in :data:`BRIEFLY`, with its word or phrase."""
     findings = _findings(boxes)
     if rng.random() < PRESENCE_SHARE:
         if findings and rng.random() < YES_SHARE:
             label = _one(findings, rng)
             return presence_question(_one((label, name_of(label)), rng)), "yes"
-        if absent := absent_targets(kind, boxes):
+        if absent := absent_targets(shown, boxes):
             return presence_question(_one(absent, rng)), "no"
-    asked = [*_IMAGE_QUESTIONS[kind], _merged(boxes, rng)]
+    asked = [*_IMAGE_QUESTIONS[shown.kind], *_merged(shown, boxes, rng)]
     for label in findings:
         name, side = name_of(label), label.split()[0]
         if name != label:
             asked.append((f"On which side is the {name}?", "both" if len(places_of(name, boxes)) == 2 else side))
-            if kind == "projection" and f"{side} lung" in boxes:
+            if shown.kind == "projection" and f"{side} lung" in boxes:
                 asked.append((f"In which zone is the {label}?", reports.zone(boxes[label], boxes[f"{side} lung"])))
     query, answer = asked[int(rng.integers(len(asked)))]
     return f"{query} {BRIEFLY}", answer
 
 
-def _merged(boxes: Mapping[str, Box], rng: np.random.Generator) -> tuple[str, str]:
-    """Two questions about presence and two about sides, as one."""
-    first, second = rng.choice(len(reports.SHOWABLE), 2, replace=False)
-    names = (reports.SHOWABLE[first], reports.SHOWABLE[second])
-    return f"Is there any {names[0]} or {names[1]}, and on which side?", ", ".join(reports.summed_up(name, boxes) for name in names)
+def _merged(shown: Shown, boxes: Mapping[str, Box], rng: np.random.Generator) -> list[tuple[str, str]]:
+    """Two questions about presence and two about sides, as one; none where too little is known of the image."""
+    known = [name for name in reports.SHOWABLE if name not in shown.unjudged or name in map(name_of, boxes)]
+    if len(known) < 2:
+        return []
+    names = [known[number] for number in rng.choice(len(known), 2, replace=False)]
+    query, said = f"Is there any {names[0]} or {names[1]}, and on which side?", ", ".join(reports.summed_up(name, boxes) for name in names)
+    return [(query, said)]
 
 
 def _one(choices: Sequence[str], rng: np.random.Generator) -> str:

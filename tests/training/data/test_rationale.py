@@ -119,6 +119,7 @@ def test_a_side_that_the_report_leaves_open_is_taken_from_the_box() -> None:
 def test_scenes_own_reports_pass_the_checks() -> None:
     class Shown:
         kind: Kind = "projection"
+        unjudged: frozenset[str] = frozenset()
 
     for seed in range(20):
         text, _ = answer(Shown(), BOXES, np.random.default_rng(seed))

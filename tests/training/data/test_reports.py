@@ -22,6 +22,7 @@ SPOKEN_OF = {name for names in ANATOMY.values() for name in names}
 @dataclass(frozen=True)
 class Shown:
     kind: Kind
+    unjudged: frozenset[str] = frozenset()
 
 
 NORMAL = {"right lung": (20, 10, 150, 90), "left lung": (20, 120, 150, 200), "mediastinum": (20, 80, 160, 150)}
@@ -54,6 +55,13 @@ def test_what_is_read_back_is_what_was_there(kind: Kind, seed: int) -> None:
     known = ALWAYS_DENIED | ({"cardiomegaly"} if "heart" in boxes else set())
     assert denied == {name for name in known if not any(label.endswith(name) for label in boxes)}
     assert not {sentence.name for sentence in read.sentences if sentence.presence is Presence.UNDETERMINED}
+
+
+def test_nothing_is_denied_that_nobody_looked_for() -> None:
+    for seed in range(20):
+        text, _ = answer(Shown("projection", frozenset({"nodule", "pneumothorax"})), NORMAL, np.random.default_rng(seed))
+        denied = {sentence.name for sentence in parse(text).sentences if sentence.presence is Presence.ABSENT}
+        assert denied == ALWAYS_DENIED - {"nodule", "pneumothorax"}
 
 
 @pytest.mark.parametrize("seed", range(20))

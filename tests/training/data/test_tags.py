@@ -37,6 +37,7 @@ def test_rules_name_the_obvious(instruction: str, modality: str, body_part: str,
 def test_our_own_queries_are_all_known(task: Task) -> None:
     class Shown:
         kind: Kind = "projection"
+        unjudged: frozenset[str] = frozenset()
 
     rng = np.random.default_rng(0)
     boxes = {"left lung": (0, 0, 9, 9), "left nodule": (1, 1, 5, 5), "heart": (3, 3, 8, 8)}

@@ -10,13 +10,14 @@ from ai_engine.model.images import Kind
 from ai_engine.model.prompt import BRIEFLY, Task
 from ai_engine.model.tasks import parse_detection, parse_question, parse_segmentation
 from radiology.terms import TERMS
-from training.data.tasks import ask, places_of
+from training.data.tasks import ask, follow_ups, places_of
 from training.parts import name_of
 
 
 @dataclass(frozen=True)
 class Shown:
     kind: Kind
+    unjudged: frozenset[str] = frozenset()
 
 
 BOXES = {
@@ -97,3 +98,18 @@ def test_every_task_can_be_asked_of_any_image(task: Task, kind: Kind) -> None:
         assert query
         assert answer.count("[SEG]") == len(marked)
         assert set(marked) <= set(boxes)
+
+
+@pytest.mark.parametrize("task", ["segmentation", "detection", "question"])
+def test_nothing_is_asked_of_what_nobody_looked_for(task: Task) -> None:
+    rng = np.random.default_rng(1)
+    shown = Shown("projection", frozenset({"nodule", "central venous catheter"}))
+    said = [" ".join(ask(task, shown, NORMAL, rng)[:2]) for _ in range(300)]
+    said += [" ".join(pair) for _ in range(20) for pair in follow_ups(shown, NORMAL, rng)]
+    assert not [text for text in said if "nodule" in text or "catheter" in text]
+    assert any("consolidation" in text for text in said)
+
+
+def test_what_is_shown_is_asked_for_whoever_looked() -> None:
+    shown = Shown("projection", frozenset({"nodule"}))
+    assert "yes" in dict(follow_ups(shown, BOXES, np.random.default_rng(0))).values()
