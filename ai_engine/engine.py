@@ -108,12 +108,14 @@ class Engine:
     @classmethod
     def of(cls, assistant: Assistant, settings: EngineSettings) -> Self:
         """Return an engine that reads with a loaded model, as the settings say."""
+        certainty = assistant.config.presence
         identity = ModelIdentity(
             name=assistant.config.name,
             version=version("sightline"),
             weights_hash=assistant.weights_hash,
             configuration=f"key_slices={settings.maximum_key_slices} new_tokens={settings.maximum_new_tokens} encoders={settings.encoders}"
-            f" withheld={','.join(assistant.config.unreliable)}",
+            f" withheld={','.join(assistant.config.unreliable)}"
+            + (f" presence={','.join(f'{each:.4g}' for each in certainty.model_dump().values())}" if certainty else ""),
         )
         return cls(assistant, identity, settings.maximum_key_slices, assistant.config.unreliable)
 

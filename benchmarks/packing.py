@@ -30,6 +30,7 @@ from ai_engine.model.config import SMALL, TextConfig
 from ai_engine.model.language import Language
 from ai_engine.model.prompt import Task
 from ai_engine.model.unified import UnifiedModel
+from training.command import run
 from training.data.cases import Case
 from training.examples import Encoder, texts
 from training.joint import Learner, Scaffold, total
@@ -174,4 +175,4 @@ def _refuse(name: str) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -27,6 +27,7 @@ from torch.nn import functional
 from ai_engine.model.images import Kind, Letterbox, windowed
 from ai_engine.model.reading import Reading
 from radiology.finding import Side
+from training.command import run
 from training.data.cases import Case, Cases
 from training.evaluate import evaluate, print_headline
 from training.evaluation.counts import Tally
@@ -243,4 +244,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from ai_engine.model.weights import assemble, export_published
+from training.command import run
 
 
 def main(
@@ -24,4 +25,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -2,8 +2,9 @@
 
 Asks about held-out scenes of our own whether each finding is there, on each side, and has it drawn; fits what the two answers are worth to
 the truth (Platt's scaling of two scores: three parameters, maximum likelihood), and takes as the bound of doubt the probability with the
-best F1, or, with ``--like``, the one that calls as many findings present as other weights do. All is written into ``config.json`` of
-the weights. Real radiographs are not touched: they are what is reported on.
+best F1, or, with ``--like``, the one that calls as many findings present as other weights do. ``--unreliable`` names findings that the
+weights were measured not to find; of them the engine passes nothing on (decision 5). All is written into ``config.json`` of the weights.
+Real radiographs are not touched: they are what is reported on.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from scipy.optimize import minimize
 from ai_engine.model.assistant import Assistant
 from ai_engine.model.config import PresenceConfig
 from ai_engine.model.weights import CONFIG
+from radiology.terms import TERMS
+from training.command import run
+from training.data.manifest import ManifestError
 from training.data.tasks import SIDED
 from training.evaluation.calibration import expected_calibration_error
 from training.evaluation.truth import Truth, scenes
@@ -77,11 +81,19 @@ def main(
     data: Annotated[list[Path], typer.Option(help="Folder of training.data.cases; may be given again.")],
     limit: Annotated[int, typer.Option(help="Scenes to ask about.")] = 300,
     like: Annotated[Path | None, typer.Option(help="Calibrated weights: as many questions as they do are to be called present.")] = None,
+    unreliable: Annotated[
+        list[str] | None, typer.Option(help="A finding of which nothing is to be passed on; may be given again, else those before stay.")
+    ] = None,
     threads: int = 1,
 ) -> None:
     """Calibrate weights."""
+    unknown = sorted(set(unreliable or ()) - set(TERMS))
+    if unknown:
+        raise typer.BadParameter(f"There is no finding called {', '.join(unknown)}; the names are {', '.join(TERMS)}.")
     assistant = Assistant.load(weights, threads=threads)
     asked = list(scenes(data[0], "held_out_scenes", limit, *data[1:]))
+    if not asked:
+        raise ManifestError(f"{', '.join(map(str, data))} has no held-out scenes to ask about; training.data.cases makes some.")
     scores, there = ask(assistant, asked)
     print(f"{len(there)} questions, {sum(there)} of them to be answered with yes")
     both = fit(scores, there)
@@ -95,10 +107,11 @@ def main(
             raise typer.BadParameter("The weights in --like are not calibrated.")
         called = sum(presence.probability(*score) >= presence.doubt_below for score in ask(other, asked)[0])
         both = both.model_copy(update={"doubt_below": bound_of(np.array([both.probability(*score) for score in scores]), called)})
-    config = assistant.config.model_copy(update={"presence": both})
+    withheld = {"unreliable": tuple(unreliable)} if unreliable else {}
+    config = assistant.config.model_copy(update={"presence": both, **withheld})
     (weights / CONFIG).write_text(config.model_dump_json(indent=2) + "\n")
     print(both)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

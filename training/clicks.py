@@ -37,6 +37,7 @@ from ai_engine.model.segmenter import FIRST_CORNER, LAST_CORNER, NEGATIVE, NO_PO
 from ai_engine.model.unified import UnifiedModel
 from ai_engine.model.weights import load_weights, save_weights
 from radiology.question import Point
+from training.command import run
 from training.data.cases import Case, Cases, Split
 from training.evaluation.overlap import box_of, dice
 from training.examples import Encoder
@@ -458,4 +459,4 @@ def write(model: UnifiedModel, language: Language, log: Sequence[dict[str, Any]]
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -24,7 +24,9 @@ from rich.progress import track
 from ai_engine.model.assistant import Assistant
 from radiology.finding import Side
 from radiology.terms import TERMS
+from training.command import run
 from training.data.cases import write_shard
+from training.data.manifest import ManifestError
 from training.data.scene import SIZE, Scene
 from training.evaluation.shown import Reader, read
 from training.evaluation.truth import Truth, read_truths
@@ -73,9 +75,13 @@ def main(
     weights: Annotated[Path | None, typer.Option(help="Draws structures on radiographs without any mask.")] = None,
 ) -> None:
     """Write collected cases, split by patient."""
-    out.mkdir(parents=True)
+    if not 0 <= fold < count:
+        raise ManifestError(f"There is no fold {fold} of {count}; they are counted from 0.")
     truths = read_truths(cases)
     held_out = set(folds([truth.patient for truth in truths], count, seed)[fold])
+    if out.exists():
+        raise ManifestError(f"{out} is there already; name another folder, or remove it first.")
+    out.mkdir(parents=True)
     assistant = Assistant.load(weights) if weights else None
     scenes: dict[str, list[Scene]] = defaultdict(list)
     for truth in track(truths, description="radiographs"):
@@ -93,4 +99,4 @@ def main(
 
 if __name__ == "__main__":
     torch.set_grad_enabled(False)
-    typer.run(main)
+    run(main)

@@ -21,7 +21,9 @@ from rich.table import Column, Table
 
 from ai_engine.engine import WEIGHTS
 from ai_engine.model.assistant import Assistant
+from training.command import run
 from training.data.cases import Cases
+from training.data.manifest import ManifestError
 from training.evaluation.blind import Blind
 from training.evaluation.corruption import Corruption, corrupted
 from training.evaluation.facts import judge, radfact
@@ -102,9 +104,11 @@ def main(
 ) -> None:
     """Score weights on images with a known truth."""
     torch.set_grad_enabled(False)
+    if not json_file.parent.is_dir():
+        raise ManifestError(f"{json_file.parent} is no folder, so the figures could not be kept; make it first.")
+    truths = read_truths(cases, limit, patients.read_text().split() if patients else None)
     assistant = Assistant.load(weights, device, threads)
     unreliable = assistant.config.unreliable
-    truths = read_truths(cases, limit, patients.read_text().split() if patients else None)
     result: Figures = {"reader": name or assistant.config.name, "weights_sha256": assistant.weights_hash, "withheld": unreliable}
     result |= evaluate(assistant, truths, unreliable)
     if blind is not None:
@@ -131,4 +135,4 @@ def print_headline(result: Figures, console: Console) -> None:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -19,7 +19,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from safetensors.torch import save_file
 
 from ai_engine.model.weights import save_weights
+from training import command
 from training.data.cases import Case, Cases
+from training.data.manifest import ManifestError
 from training.pictures import draw_losses, draw_masks, draw_readings
 from training.run import FIGURES, SCAFFOLD, WEIGHTS, Run, begin, train
 from training.stages import Config
@@ -66,10 +68,13 @@ def main(
 ) -> None:
     """Train the unified model on generated or collected cases."""
     settings = Config.read(config, start)
+    cases = Cases(data[0], "train", *data[1:])
+    if not cases:
+        raise ManifestError(f"Nothing in {', '.join(map(str, data))} is there to train on; see the splits in manifest.json.")
     torch.set_num_threads(settings.threads)
     (out / "pictures").mkdir(parents=True, exist_ok=True)
     resume = resume and (out / CHECKPOINT).exists()
-    run = begin(settings, Cases(data[0], "train", *data[1:]), out if resume else None)
+    run = begin(settings, cases, out if resume else None)
     shown = Cases(data[0], "held_out_scenes") or Cases(data[0], "held_out_patient")
     if resume:
         run.restore(torch.load(out / CHECKPOINT, weights_only=True))
@@ -106,4 +111,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    command.run(main)

@@ -36,6 +36,7 @@ from ai_engine.model.prompt import QUERIES, answer_ids, prompt_ids
 from ai_engine.model.segmenter import Prompts, Segmenter, sure
 from ai_engine.model.unified import UnifiedModel
 from ai_engine.model.weights import load_weights, save_weights
+from training.command import run
 from training.data.cases import PATIENTS
 from training.data.clips import Clip, clips_of
 from training.data.reports import answer
@@ -302,4 +303,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

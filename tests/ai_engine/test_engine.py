@@ -11,6 +11,7 @@ from pydicom.dataset import FileDataset
 
 from ai_engine.engine import Engine
 from ai_engine.model.assistant import Assistant
+from ai_engine.model.config import PresenceConfig
 from ai_engine.model.language import Language
 from ai_engine.model.unified import UnifiedModel
 from ai_engine.model.weights import save_weights
@@ -164,6 +165,17 @@ def test_an_engine_loads_a_folder_of_weights_and_is_named_by_their_hash(taught_a
     assert (engine.identity.name, engine.identity.weights_hash) == ("sightline-tiny", weights_hash)
     assert "key_slices=4" in engine.identity.configuration
     assert read(engine, radiographs("PA")).impression.startswith("Left nodule")
+
+
+def test_the_same_weights_with_another_bound_of_doubt_are_another_model(
+    taught_assistant: Assistant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configurations = set()
+    for bound in (0.2, 0.4):
+        doubting = taught_assistant.config.model_copy(update={"presence": PresenceConfig(doubt_below=bound)})
+        monkeypatch.setattr(taught_assistant.model, "config", doubting)
+        configurations.add(Engine.of(taught_assistant, EngineSettings()).identity.configuration)
+    assert len(configurations) == 2, "their reports differ, so the first may not stand for the second"
 
 
 def test_missing_weights_are_named_with_the_setting(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from tests.training.evaluation.films import block, write_film, write_folder
 from training.collected import folds, main
 from training.data.cases import Cases
+from training.data.manifest import ManifestError
 
 
 def test_every_patient_is_in_one_fold_and_in_the_same_one_again() -> None:
@@ -55,5 +56,12 @@ def test_an_output_folder_is_never_written_into_twice(tmp_path: Path) -> None:
     (tmp_path / "films").mkdir()
     write_folder(tmp_path / "films")
     main(tmp_path / "films", tmp_path / "out", fold=0, count=3)
-    with pytest.raises(FileExistsError):
+    with pytest.raises(ManifestError, match="is there already"):
         main(tmp_path / "films", tmp_path / "out", fold=0, count=3)
+
+
+def test_a_wrong_question_leaves_no_folder_behind(tmp_path: Path) -> None:
+    for cases, fold in ((tmp_path / "nowhere", 0), (tmp_path, 9)):
+        with pytest.raises(ManifestError):
+            main(cases, tmp_path / "out", fold=fold)
+    assert not (tmp_path / "out").exists(), "the corrected command can be given at once"

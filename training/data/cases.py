@@ -26,6 +26,7 @@ from scipy import ndimage
 
 from ai_engine.model.images import Kind
 from training.data import drr, mimics, slices
+from training.data.manifest import ManifestError, read_manifest
 from training.data.scene import SIZE, Scene
 from training.data.sources import Contoured, Scan, coarser, extended, healed, load_scan, nodule_shapes
 
@@ -66,15 +67,15 @@ class Cases(Sequence[Case]):
     def __init__(self, folder: Path, split: Split, *further: Path) -> None:
         """``folder`` holds ``manifest.json``, and so does each of ``further``; one that is named twice counts twice.
 
-        Raises ``FileNotFoundError`` where one does not.
+        Raises :class:`training.data.manifest.ManifestError` where one does not, or holds something else than cases.
         """
-        self.places = [
-            (each / shard["name"], row)
-            for each in (folder, *further)
-            for shard in json.loads((each / "manifest.json").read_text())["shards"]
-            if shard["split"] == split
-            for row in range(shard["scenes"])
-        ]
+        self.places: list[tuple[Path, int]] = []
+        for each in (folder, *further):
+            manifest = read_manifest(each / "manifest.json")
+            if not isinstance(manifest, dict) or "shards" not in manifest:
+                raise ManifestError(f"{each} holds no cases; training.data.cases makes some, and training.collected of radiographs.")
+            shards = [shard for shard in manifest["shards"] if shard["split"] == split]
+            self.places += [(each / shard["name"], row) for shard in shards for row in range(shard["scenes"])]
 
     def __len__(self) -> int:
         return len(self.places)

@@ -7,15 +7,27 @@ joins the others of its patient.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from radiology.errors import SightlineError
 
 
 class ManifestError(SightlineError):
     """A folder is not what its manifest says, or a patient is on both sides of a split."""
+
+
+def read_manifest(path: Path) -> Any:
+    """The JSON of ``path``; raises :class:`ManifestError` where it is missing or broken."""
+    try:
+        return json.loads(path.read_text())
+    except OSError as error:
+        raise ManifestError(f"{path} cannot be read ({error.strerror}); name a folder that holds it.") from error
+    except ValueError as error:
+        raise ManifestError(f"{path} is not JSON ({error}); make it again.") from error
 
 
 def file_hash(path: Path) -> str:

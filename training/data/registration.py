@@ -22,6 +22,7 @@ import SimpleITK as sitk
 import typer
 from numpy.typing import NDArray
 
+from training.command import run
 from training.data.sources import AIR_HU, LEFT_LUNG, RIGHT_LUNG, Scan, load_scan
 
 LUNGS = (RIGHT_LUNG, LEFT_LUNG)
@@ -194,4 +195,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -28,6 +28,7 @@ from ai_engine.model.reading import ReadSentence
 from radiology.errors import UnreadableAnswer
 from radiology.finding import Presence
 from radiology.terms import TERMS
+from training.command import run
 from training.data.manifest import check_patients, file_hash, split_of
 from training.data.quality import QualityFilter, Sample
 from training.data.rationale import Facts, Writer, reasoned
@@ -164,4 +165,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

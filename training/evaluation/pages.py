@@ -14,6 +14,8 @@ from typing import Annotated, Any
 import matplotlib
 import typer
 
+from training.command import run
+
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
@@ -201,4 +203,4 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    run(main)

@@ -12,7 +12,6 @@ entry has any mask, else as unknown.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from ai_engine.model.images import Kind, Letterbox
 from radiology.finding import Side
 from radiology.terms import TERMS
 from training.data.cases import Cases, Split
+from training.data.manifest import ManifestError, read_manifest
 from training.data.reports import answer
 from training.evaluation.overlap import Mask, box_of
 from training.parts import name_of
@@ -154,19 +154,46 @@ def read_truths(folder: Path, limit: int | None = None, patients: Collection[str
     """Open a folder: radiographs with masks, or cases of :mod:`training.data.cases` (then the patient that training never saw).
 
     Args:
-        folder: holds ``manifest.json``; raises ``FileNotFoundError`` where it does not.
+        folder: holds ``manifest.json``.
         limit: at most so many images, evenly chosen; those without findings are chosen by themselves.
         patients: only their radiographs.
+
+    Raises:
+        ManifestError: the folder is not laid out like that, images are missing, or nothing is left to read.
     """
-    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest = read_manifest(folder / "manifest.json")
     if isinstance(manifest, dict):
-        return scenes(folder, "held_out_patient", limit)
-    negatives = folder / "negatives.json"
-    loaders = []
-    for normal, entries in ((False, manifest), (True, json.loads(negatives.read_text()) if negatives.exists() else [])):
-        wanted = [entry for entry in entries if patients is None or _patient(entry) in patients]
-        loaders += [partial(_film, folder, entry, normal) for entry in chosen(wanted, limit)]
-    return Truths(loaders)
+        if patients is not None:
+            raise ManifestError(f"{folder} holds cases, whose split is in their manifest: patients can be chosen of radiographs only.")
+        truths = scenes(folder, "held_out_patient", limit)
+    else:
+        negatives = folder / "negatives.json"
+        lists = ((False, manifest), (True, read_manifest(negatives) if negatives.exists() else []))
+        _check(folder, [entry for _, entries in lists for entry in entries])
+        loaders = []
+        for normal, entries in lists:
+            wanted = [entry for entry in entries if patients is None or _patient(entry) in patients]
+            loaders += [partial(_film, folder, entry, normal) for entry in chosen(wanted, limit)]
+        truths = Truths(loaders)
+    if not len(truths):
+        raise ManifestError(f"Nothing is left of {folder}; see its manifest.json, and the patients that were asked for.")
+    return truths
+
+
+def _check(folder: Path, entries: Sequence[Any]) -> None:
+    nameless = sum(not isinstance(entry, dict) or "id" not in entry for entry in entries)
+    if nameless:
+        raise ManifestError(f"{nameless} entries of the lists in {folder} have no id; docs/evaluation.md says how the folder is laid out.")
+    if any(entry.get("state") == "draft" for entry in entries):
+        raise ManifestError(f"{folder} holds drafts that a model wrote; a radiologist has to look at them before they count as truth.")
+    lacking = [path.name for entry in entries if not (path := _image(folder, entry)).is_file()]
+    if lacking:
+        some = ", ".join(lacking[:5])
+        raise ManifestError(f"{len(lacking)} images are missing in {folder / 'images'} ({some}); add them, or take them out of the list.")
+
+
+def _image(folder: Path, entry: Mapping[str, Any]) -> Path:
+    return folder / "images" / f"{entry['id']}.png"
 
 
 def chosen(all_of: Sequence[Item], limit: int | None) -> list[Item]:
@@ -210,7 +237,7 @@ def sentences_in(text: str) -> tuple[str, ...]:
 
 
 def _film(folder: Path, entry: Mapping[str, Any], normal: bool) -> Truth:
-    image = Image.open(folder / "images" / f"{entry['id']}.png").convert("L")
+    image = _grey(_image(folder, entry))
     files = {name: folder / "masks" / file for name, file in (entry.get("masks") or {}).items()}
     there = {name: path for name, path in files.items() if path.exists()}
     judged = {name for name in FILM_NAMES.values() if name in TERMS and TERMS[name].kind != "structure"} if files else set()
@@ -234,8 +261,15 @@ def _patient(entry: Mapping[str, Any]) -> str:
     return str(entry.get("patient") or entry["id"])
 
 
+def _grey(path: Path) -> Image.Image:
+    try:
+        return Image.open(path).convert("L")
+    except OSError as error:
+        raise ManifestError(f"{path} is not an image that can be read; replace it, or take it out of the list.") from error
+
+
 def _mask(path: Path, size: tuple[int, int]) -> Mask:
-    image = Image.open(path).convert("L")
+    image = _grey(path)
     return np.asarray(image if image.size == size else image.resize(size, Image.Resampling.NEAREST)) > 0
 
 

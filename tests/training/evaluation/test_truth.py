@@ -8,7 +8,8 @@ from PIL import Image
 from radiology.finding import Side
 from tests.training.evaluation.films import block, write_film, write_folder
 from tests.training.phantom import chest
-from training.data.cases import write_shard
+from training.data.cases import Cases, write_shard
+from training.data.manifest import ManifestError
 from training.data.scene import Scene
 from training.evaluation.truth import Truth, read_truths, sentences_in
 
@@ -112,3 +113,32 @@ def test_our_own_cases_are_read_with_a_report_written_from_their_facts(tmp_path:
 def test_sentences_are_cut_after_full_stops() -> None:
     text = "<think>\n</think><answer>FINDINGS:\nThe right lung [SEG] is clear.\nNo nodule.\nIMPRESSION:\nNo acute finding.\n</answer>"
     assert sentences_in(text) == ("The right lung is clear.", "No nodule.")
+
+
+DAMAGE = {
+    "no folder": (lambda folder: folder / "nowhere", "manifest.json cannot be read"),
+    "broken list": (lambda folder: (folder / "manifest.json").write_text("[{"), "is not JSON"),
+    "entry without id": (lambda folder: (folder / "manifest.json").write_text('[{"view": "PA"}]'), "1 entries .* have no id"),
+    "image away": (lambda folder: (folder / "images" / "a2.png").unlink(), r"1 images are missing .*a2\.png"),
+    "nobody left": (lambda folder: [(folder / name).write_text("[]") for name in ("manifest.json", "negatives.json")], "Nothing is left"),
+    "a model's drafts": (lambda folder: (folder / "manifest.json").write_text('[{"id": "a1", "state": "draft"}]'), "drafts"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_folder_that_cannot_be_scored_is_refused_before_anything_is_read(folder: Path, damage: str) -> None:
+    harm, message = DAMAGE[damage]
+    elsewhere = harm(folder)
+    with pytest.raises(ManifestError, match=message):
+        read_truths(elsewhere if isinstance(elsewhere, Path) else folder)
+
+
+def test_an_image_that_is_none_is_named(folder: Path) -> None:
+    (folder / "images" / "a1.png").write_bytes(b"no picture")
+    with pytest.raises(ManifestError, match=r"a1\.png is not an image"):
+        read_truths(folder)[0]
+
+
+def test_films_are_no_cases_to_train_on(folder: Path) -> None:
+    with pytest.raises(ManifestError, match=r"training\.collected"):
+        Cases(folder, "train")

@@ -1,0 +1,17 @@
+"""How the command lines of training begin: what cannot be done is said in one sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import typer
+
+from radiology.errors import SightlineError
+
+
+def run(main: Callable[..., None]) -> None:
+    """Call ``main`` with the options of the command line; a :class:`SightlineError` ends the program with its sentence and status 1."""
+    try:
+        typer.run(main)
+    except SightlineError as error:
+        raise SystemExit(str(error)) from None
