@@ -35,7 +35,7 @@ from training.data.cases import Case
 from training.examples import Encoder, texts
 from training.joint import Learner, Scaffold, total
 from training.packing import IGNORED, Row, Sample, join, pack
-from training.stages import Augmentation, Stage, Weights
+from training.stages import Augmentation, Stage, Weights, multiplies_bfloat16
 
 SHARES: dict[Task | None, float] = {None: 0.65, "question": 0.17, "detection": 0.05, "segmentation": 0.05, "report": 0.08}
 """What the set is mixed from; None is a question and an answer without an image."""
@@ -83,7 +83,7 @@ def padded(samples: Sequence[Sample], seg_token: int, length: int) -> Row:
     row = join(samples, seg_token)
     lengths = torch.tensor([len(sample.input_ids) for sample in samples])
     starts = lengths.cumsum(0) - lengths
-    sample = torch.searchsorted(starts, row.mask_places[:, 1], right=True) - 1
+    sample = torch.searchsorted(starts, row.mask_places[:, 1].contiguous(), right=True) - 1
 
     def batched(values: torch.Tensor, filler: int) -> torch.Tensor:
         """[..., token of the row] as [..., sample, token]."""
@@ -112,7 +112,7 @@ def seconds_of(learner: Learner, rows: Sequence[Row], stage: Stage) -> float:
     optimizer = torch.optim.AdamW(learner.parameters(), lr=0.0, fused=True)
     begun = time.process_time()
     for row in rows:
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16()):
             loss = total(learner(row, stage), stage.weights)
         loss.backward()
         optimizer.step()

@@ -24,6 +24,7 @@ from ai_engine.model.assistant import Assistant
 from training.command import run
 from training.data.cases import Cases
 from training.data.manifest import ManifestError
+from training.evaluation.answers import answered
 from training.evaluation.blind import Blind
 from training.evaluation.corruption import Corruption, corrupted
 from training.evaluation.facts import judge, radfact
@@ -97,6 +98,7 @@ def main(
     patients: Annotated[Path | None, typer.Option(help="A text file of patients, one a line: only their images.")] = None,
     limit: Annotated[int | None, typer.Option(help="At most so many images of either list, evenly chosen.")] = None,
     corruptions: Annotated[int, typer.Option(help="Read so many images again, made worse in 25 ways.")] = 0,
+    tasks: Annotated[int, typer.Option(help="Ask about so many images by segmentation, detection and questions, too.")] = 0,
     blind: Annotated[Path | None, typer.Option(help="Training cases: add the figures of a reader who knows them and never looks.")] = None,
     docs: Annotated[Path | None, typer.Option(help="Write tables and plots into this folder, too.")] = None,
     threads: Annotated[int, typer.Option(help="CPU threads.")] = 2,
@@ -115,6 +117,8 @@ def main(
         result["blind"] = evaluate(Blind.of(Cases(blind, "train")), truths)
     if corruptions:
         result["corruptions"] = worsened(assistant, chosen(truths, corruptions), unreliable)
+    if tasks:
+        result["tasks"] = answered(assistant, track(chosen(truths, tasks), description="asking"), unreliable)
     result = rounded(result)
     json_file.write_text(json.dumps(result, indent=1) + "\n")
     print_headline(result, Console())

@@ -44,6 +44,7 @@ from training.evaluation.overlap import box_of
 from training.losses import dice_loss, mask_cross_entropy
 from training.parts import name_of
 from training.pictures import draw_losses
+from training.stages import multiplies_bfloat16
 
 SIZES = MemoryConfig(layers=1, intermediate_size=512, masks=4, pointers=8)
 """The memory that the small model gets."""
@@ -187,7 +188,7 @@ def learn(model: UnifiedModel, clips: Sequence[Prepared], steps: int, minutes: f
         for group in optimizer.param_groups:
             group["lr"] = rate
         batch = [clips[index] for index in islice(order, BATCH)]
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16()):
             losses = clip_losses(segmenter, batch, begins[int(rng.integers(len(begins)))])
         total = torch.stack([WEIGHTS[name] * loss for name, loss in losses.items()]).sum()
         optimizer.zero_grad(set_to_none=True)

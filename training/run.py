@@ -29,13 +29,12 @@ from training.data.cases import Case
 from training.examples import Encoder, texts
 from training.joint import Learner, Losses, Scaffold, Targets, cached, total
 from training.packing import Row
-from training.stages import Config, Part, Stage, freeze, optimizer
+from training.stages import Config, Part, Stage, freeze, multiplies_bfloat16, optimizer
 from training.stream import Material, Stream
 
 WEIGHTS, SCAFFOLD = "weights", "scaffold.safetensors"
 FIGURES = ("total", "token", "dice", "mask_cross_entropy", "quality", "prompt", "coverage", "seg_token_gradient", "seg_mask_gradient")
 """What is logged of a step: losses, and the gradient norms of :class:`training.joint.Learner`."""
-_PRECISION = {"bfloat16": "bf16", "float32": "no"}
 
 
 @dataclass(frozen=True)
@@ -151,7 +150,8 @@ def begin(config: Config, cases: Sequence[Case], folder: Path | None = None) -> 
         raise EngineError(f"{processes} processes cannot share {config.rows} rows a step evenly: change rows.")
     each = config.rows // processes
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    machine = Accelerator(cpu=cpu, mixed_precision=_PRECISION[config.precision], gradient_accumulation_steps=each, kwargs_handlers=[unused])
+    mixed = config.precision == "bfloat16" or (config.precision == "auto" and multiplies_bfloat16())
+    machine = Accelerator(cpu=cpu, mixed_precision="bf16" if mixed else "no", gradient_accumulation_steps=each, kwargs_handlers=[unused])
     if machine.distributed_type is DistributedType.DEEPSPEED:
         for stage in config.stages:
             if stage.mask_gradient_at == "segmentation_parameters" and stage.mask_gradient_scale != 1:

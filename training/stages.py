@@ -171,7 +171,8 @@ class Config(Checked):
             and size, ``segmenter`` may come from another run of the same size.
         seed: of everything drawn at random.
         threads: CPU threads.
-        precision: ``bfloat16`` computes in it and keeps the weights in float32; ``float32`` does all in that.
+        precision: ``bfloat16`` computes in it and keeps the weights in float32; ``float32`` does all in that; ``auto`` is the first where
+            the machine multiplies in it, else the second.
         gradient_checkpointing: compute the language model's layers again in the backward pass instead of keeping what they computed.
         rows: packed rows (or batches of pictures) of one optimizer step, all processes together.
         row_tokens: tokens of a packed row.
@@ -186,7 +187,7 @@ class Config(Checked):
     start: dict[Literal["mllm", "segmenter"], Path] = {}
     seed: int = 0
     threads: int = Field(2, gt=0)
-    precision: Literal["bfloat16", "float32"] = "bfloat16"
+    precision: Literal["auto", "bfloat16", "float32"] = "auto"
     gradient_checkpointing: bool = False
     rows: int = Field(1, gt=0)
     row_tokens: int = Field(2560, gt=0)
@@ -220,6 +221,14 @@ class Config(Checked):
 def part_of(name: str) -> Part:
     """The part that a parameter of the unified model belongs to."""
     return next(part for part, prefixes in PREFIXES.items() if name.startswith(prefixes))
+
+
+def multiplies_bfloat16() -> bool:
+    """Whether this machine multiplies in bfloat16. One that only imitates it is several times slower than in float32."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    able = torch.cpu.get_capabilities()
+    return any(able.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
 def freeze(model: nn.Module, stage: Stage) -> dict[Part, list[nn.Parameter]]:

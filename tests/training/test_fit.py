@@ -257,6 +257,20 @@ def test_the_segmenter_learns_by_itself_from_prompts_of_labels() -> None:
     assert all(torch.equal(value, spoken[name]) for name, value in run.model.mllm.state_dict().items())
 
 
+@pytest.mark.parametrize(("able", "precision"), [({"amx_bf16": True}, "bf16"), ({"avx2": True, "avx512_bf16": False}, "no")])
+def test_a_machine_that_only_imitates_bfloat16_is_spared_it(monkeypatch: pytest.MonkeyPatch, able: dict[str, bool], precision: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    config = configuration().model_copy(update={"precision": "auto"})
+
+    def work() -> None:
+        assert begin(config, CASES).machine.mixed_precision == precision
+
+    process = forked(0, 1, 0, work)
+    process.join()
+    assert process.exitcode == 0
+
+
 def test_a_joint_run_starts_from_the_parts_of_two_others(tmp_path: Path) -> None:
     runs = {}
     for part, seed in (("mllm", 1), ("segmenter", 2)):

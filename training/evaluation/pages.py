@@ -59,6 +59,8 @@ def write_page(readers: Sequence[Figures], name: str, folder: Path) -> Path:
         *_table(["figure", "n", *(f"{each['reader']} (95 %)" for each in readers)], (_headline_row(readers, each) for each in HEADLINE)),
     ]
     lines += ["", f"## More of {first['reader']}", "", *_tables(first)]
+    if first.get("tasks"):
+        lines += ["", "## Asked for by itself", "", *_answers(first["tasks"])]
     if first.get("corruptions"):
         lines += ["", "## Made worse", "", *_table(["how", "severity", *HEADLINE], _worse_rows(first["corruptions"]))]
     pictures = folder / "pictures"
@@ -106,6 +108,19 @@ def _tables(figures: Figures) -> list[str]:
     lines += ["", *_table(["score", "value"], ([name, _cell(value)] for name, value in scores.items())), ""]
     lines += _table(["group", "images", *HEADLINE], _group_rows(figures))
     return lines
+
+
+def _answers(tasks: Figures) -> list[str]:
+    """What was asked for by itself: places of each target, then yes or no to each finding."""
+    boxes = tasks["detection"]
+    rows = (
+        [name.replace("_", " "), str(each["n"]), _cell(each["dice"]), _cell(boxes[name]["p_at_50"])]
+        for name, each in tasks["segmentation"].items()
+    )
+    absent = ["absent, given a place", str(tasks["absent_n"]), _cell(tasks["absent_drawn"]), _cell(tasks["absent_boxed"])]
+    lines = _table(["target", "n", "Dice", "P@0.5"], [*rows, absent])
+    columns = {"recall": "recall", "false positives": "false_positive_rate", "F1": "f1", "with": "with", "without": "without"}
+    return [*lines, "", *_table(["is there any?", *columns], _rows(tasks["questions"], columns))]
 
 
 def _rows(parts: Figures, columns: dict[str, str]) -> Iterable[list[str]]:
