@@ -47,6 +47,15 @@ def write(run: Run, out: Path) -> None:
         lines.writerows(run.log)
 
 
+def outdated(run: Run) -> list[str]:
+    """The commands after training whose part of the weights a run has left behind, in the order in which they are to be run."""
+    taught, config = {part for stage in run.config.stages for part in stage.learning_rates}, run.model.config
+    of_masks = {"training.clicks": config.segmenter.pointable, "training.memory": config.segmenter.memory is not None}
+    return [name for name, there in of_masks.items() if there and "segmenter" in taught] + ["training.calibrate"] * (
+        config.presence is not None
+    )
+
+
 def draw(run: Run, shown: Sequence[Case], out: Path) -> None:
     """Pictures of what the model makes of a few scenes that it does not learn from: its readings, or its masks before it can speak."""
     stage, path = run.stage, out / "pictures" / f"{run.counts.stage}-{run.counts.step:06d}.png"
@@ -108,6 +117,8 @@ def main(
     dropped = {name for stream in run.streams for name in stream.dropped}
     if dropped:
         run.machine.print(f"{len(dropped)} cases are longer than row_tokens={settings.row_tokens} and were left out.")
+    if stale := outdated(run):
+        run.machine.print(f"What {', '.join(stale)} gave is of the weights that this run began with; run it again before these are used.")
 
 
 if __name__ == "__main__":

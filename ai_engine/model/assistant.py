@@ -16,16 +16,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ai_engine.model.answer import Answer, Mark, Part, Sentence, Step, parse
+from ai_engine.model.answer import Answer, Mark, Part, Sentence, Step, names_in, parse
 from ai_engine.model.compiled import compile_encoders
 from ai_engine.model.confidence import Evidence, confidences, evidence
 from ai_engine.model.config import ModelConfig
 from ai_engine.model.drawing import Drawer, memory_errors
 from ai_engine.model.images import Box, Kind, Letterbox, mllm_input, windowed
-from ai_engine.model.language import END, Language
+from ai_engine.model.language import END, SEG, Language
 from ai_engine.model.prompt import BRIEFLY, DETECTION_QUERIES, QUERIES, SEGMENTATION_QUERIES, prompt_ids
 from ai_engine.model.reading import Located, Mask, Place, Reading, ReadSentence, Reply
-from ai_engine.model.tasks import parse_detection, parse_question, parse_segmentation
+from ai_engine.model.tasks import compose_segmentation, parse_detection, parse_question, parse_segmentation
 from ai_engine.model.unified import Generated, UnifiedModel
 from ai_engine.model.weights import load_weights
 from radiology.errors import EngineError, UnreadableAnswer
@@ -101,25 +101,35 @@ class Assistant:
         ]
 
     def segment(self, array: NDArray[np.float32], kind: Kind, target: str, spacing_mm: tuple[float, float] | None = None) -> Reply:
-        """Draw ``target``, such as ``left lung``; any words, neutralised. An absent one is answered by a sentence without a mask."""
+        """Draw ``target``, such as ``left lung``; any words, neutralised. An absent one is answered by a sentence without a mask.
+
+        A finding that is drawn, but less probable than a report may state, is said to be absent.
+        """
         channels = windowed(array, kind)
         generated, text = self._answer(channels, SEGMENTATION_QUERIES[0].format(target=target), spacing_mm)
         answer = parse_segmentation(text)
         if len(answer.labels) != len(generated.seg_states):
             raise UnreadableAnswer(_SPELLED, text)
-        masks = self.drawer.draw_states(self.drawer.encode_channels(channels, spacing_mm), generated.seg_states)
+        picture = self.drawer.encode_channels(channels, spacing_mm)
+        masks = self.drawer.draw_states(picture, generated.seg_states)
         drawn = zip(answer.labels, masks, generated.seg_states, strict=True)
-        places = tuple(Located(label, mask, seg_state=state) for label, mask, state in drawn)
-        return Reply(answer.text, exp(generated.log_probabilities[0]), places)
+        places = [Located(label, mask, seg_state=state) for label, mask, state in drawn]
+        return self.held_to_bound(
+            Reply(answer.text, exp(generated.log_probabilities[0]), tuple(places)), channels, spacing_mm, picture.features
+        )
 
     def detect(self, array: NDArray[np.float32], kind: Kind, target: str, spacing_mm: tuple[float, float] | None = None) -> Reply:
-        """Box ``target``, such as ``left lung``; any words, neutralised. An absent one is answered by a sentence without a box."""
+        """Box ``target``, such as ``left lung``; any words, neutralised. An absent one is answered by a sentence without a box.
+
+        A finding that is boxed, but less probable than a report may state, is said to be absent.
+        """
         channels = windowed(array, kind)
         generated, text = self._answer(channels, DETECTION_QUERIES[0].format(target=target), spacing_mm)
         frame = Letterbox.fit(channels.shape[1:], self.config.image_size, spacing_mm)
         boxes = ((part.name, _in_source(part.box, frame)) for part in parse_detection(text))
         places = tuple(Located(name or target, box=box) for name, box in boxes if box is not None)
-        return Reply(text.removesuffix(END).strip(), exp(generated.log_probabilities[0]), places)
+        reply = Reply(text.removesuffix(END).strip(), exp(generated.log_probabilities[0]), places)
+        return self.held_to_bound(reply, channels, spacing_mm)
 
     def ask(self, array: NDArray[np.float32], kind: Kind, question: str, spacing_mm: tuple[float, float] | None = None) -> Reply:
         """Answer a question about an image with a word or phrase; any words, neutralised."""
@@ -134,6 +144,29 @@ class Assistant:
         features = self.drawer.encode_channels(channels, spacing_mm).features
         with torch.inference_mode(), memory_errors():
             return evidence(self.model, self.language, self._see([channels], spacing_mm), features, targets)
+
+    def held_to_bound(
+        self,
+        reply: Reply,
+        channels: NDArray[np.uint8],
+        spacing_mm: tuple[float, float] | None,
+        features: list[torch.Tensor] | None = None,
+    ) -> Reply:
+        """Hold the findings that a reply points at to the bound of :meth:`_doubts`; ``features``: SAM 2's, where they are known."""
+        presence = self.config.presence
+        asked = [each.label for each in reply.places if any(TERMS[name].kind != "structure" for name in names_in(each.label))]
+        if presence is None or not presence.doubt_below or not asked:
+            return reply
+        features = features or self.drawer.encode_channels(channels, spacing_mm).features
+        with torch.inference_mode(), memory_errors():
+            answers = evidence(self.model, self.language, self._see([channels], spacing_mm), features, asked)
+        chances = {label: presence.probability(each.said, each.drawn) for label, each in answers.items()}
+        improbable = [label for label, chance in chances.items() if chance < presence.doubt_below]
+        if not improbable:
+            return reply
+        kept = tuple(each for each in reply.places if each.label not in improbable)
+        text = compose_segmentation([each.label for each in kept], improbable).replace(f" {SEG}", "")
+        return Reply(text, 1 - max(chances[label] for label in improbable), kept)
 
     def _answer(self, channels: NDArray[np.uint8], query: str, spacing_mm: tuple[float, float] | None) -> tuple[Generated, str]:
         with memory_errors():

@@ -5,8 +5,10 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,13 +18,14 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from safetensors.torch import load_file
 
 from ai_engine.model.assistant import Assistant
+from ai_engine.model.config import MemoryConfig, PresenceConfig
 from ai_engine.model.weights import load_weights, save_weights
 from radiology.errors import EngineError
 from tests.training.phantom import chest
 from training.data.cases import write_shard
 from training.data.scene import Scene
 from training.evaluation.overlap import dice
-from training.fit import CHECKPOINT, draw, main, write
+from training.fit import CHECKPOINT, draw, main, outdated, write
 from training.pictures import draw_losses
 from training.run import FIGURES, Counts, Run, begin, train
 from training.stages import Augmentation, Config
@@ -195,6 +198,19 @@ def test_losses_and_masks_are_drawn(tmp_path: Path, through: tuple[Run, Path]) -
     run.counts = Counts()
     draw(run, CASES[:2], tmp_path)
     assert {path.name for path in (tmp_path / "pictures").iterdir()} == {"losses.png", "0-000000.png"}
+
+
+def test_what_was_taught_after_training_is_named_once_training_goes_on(through: tuple[Run, Path]) -> None:
+    run, _ = through
+    assert outdated(run) == [], "nothing was"
+    segmenter = run.model.config.segmenter.model_copy(
+        update={"pointable": True, "memory": MemoryConfig(layers=1, intermediate_size=64, masks=2, pointers=2)}
+    )
+    finished = run.model.config.model_copy(update={"segmenter": segmenter, "presence": PresenceConfig()})
+    later = replace(run, model=SimpleNamespace(config=finished))
+    assert outdated(later) == ["training.clicks", "training.memory", "training.calibrate"]
+    warm_up = run.config.model_copy(update={"stages": run.config.stages[1:2]})
+    assert outdated(replace(later, config=warm_up)) == ["training.calibrate"], "the segmenter stayed as it was"
 
 
 def test_one_command_fits_goes_on_and_starts_a_further_run(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """How the short tasks are answered: segmentation and detection of what an image shows and of what it does not, and whether it is there.
 
-Every structure with a mask is asked for, with its side, and every finding of which it is known whether the image shows it, without a side:
-films' masks name none. What the engine refuses to be asked for (``unreliable``) is left out.
+Every structure with a mask is asked for, and every finding of which it is known whether the image shows it, on each side by itself. What
+the engine refuses to be asked for (``unreliable``) is left out.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from training.evaluation.counts import Tally, share
 from training.evaluation.figures import Figures
 from training.evaluation.measured import HIT, STRUCTURES
 from training.evaluation.overlap import Mask, box_iou, box_of, dice
-from training.evaluation.truth import Truth
+from training.evaluation.truth import SIDES, Truth
 
 
 class Answerer(Protocol):
@@ -46,10 +46,10 @@ def answered(answerer: Answerer, truths: Iterable[Truth], unreliable: Collection
         unreliable: names that it is not asked for.
 
     Returns:
-        ``segmentation``: mean Dice of each target over the images that show it. ``detection``: of each target the share of those images
-        where the box around all boxes has an intersection over union of at least 0.5 with the true one. ``absent_drawn``,
-        ``absent_boxed``: the share of the ``absent_n`` absent targets that were given a place. ``questions``: of each finding, how "is
-        there any?" is answered. ``unreadable``: the share of each task's answers that have no readable form; they count as no.
+        ``segmentation``: mean Dice of each target where it is there. ``detection``: how often its box is hit there, by an intersection
+        over union of at least 0.5 with the box around all that is boxed. ``absent_drawn``, ``absent_boxed``: the share of the
+        ``absent_n`` absent targets that are given a place. ``questions``: of each finding, how "is there any?" is answered, side by side.
+        ``unreadable``: the share of each task's answers that have no readable form; they count as no.
     """
     asked: Counter[str] = Counter()
     unreadable: Counter[str] = Counter()
@@ -67,17 +67,16 @@ def answered(answerer: Answerer, truths: Iterable[Truth], unreliable: Collection
             return Reply("", 0.0)
 
     for truth in truths:
-        for target, there in _targets(truth, unreliable):
+        for key, target, there in _targets(truth, unreliable):
             mine = _drawn(reply("segmentation", answerer.segment, truth, target).places, truth.shape)
             box = _around(reply("detection", answerer.detect, truth, target).places)
-            key = target.replace(" ", "_")
             if there.any():
                 drawn[key].append(dice(mine, there))
                 boxed[key].append(box_iou(box, box_of(there)) >= HIT)
             else:
                 false["segmentation"].append(bool(mine.any()))
                 false["detection"].append(box is not None)
-            if target in SHOWABLE:
+            if key not in STRUCTURES:
                 yes = reply("questions", answerer.ask, truth, f"Is there any {target}?").text == "yes"
                 said[key].append((yes, bool(there.any())))
     absent = len(false["segmentation"])
@@ -92,14 +91,14 @@ def answered(answerer: Answerer, truths: Iterable[Truth], unreliable: Collection
     }
 
 
-def _targets(truth: Truth, unreliable: Collection[str]) -> Iterator[tuple[str, Mask]]:
-    """What is asked for, with its true mask; an empty one for what is known to be absent."""
-    for name, side in STRUCTURES.values():
+def _targets(truth: Truth, unreliable: Collection[str]) -> Iterator[tuple[str, str, Mask]]:
+    """What each target counts as, its words, and its true mask; an empty one for what is known to be absent."""
+    for key, (name, side) in STRUCTURES.items():
         if (there := truth.where((name,), side)).any():
-            yield f"{side} {name}" if side else name, there
+            yield key, f"{side} {name}" if side else name, there
     for name in SHOWABLE:
         if name not in unreliable and truth.shows((name,)) is not None:
-            yield name, truth.where((name,))
+            yield from ((name.replace(" ", "_"), f"{side} {name}", truth.where((name,), side)) for side in SIDES)
 
 
 def _drawn(places: Iterable[Located], shape: tuple[int, int]) -> Mask:

@@ -13,6 +13,7 @@ from ai_engine.model.confidence import confidences
 from ai_engine.model.config import TINY, PresenceConfig
 from ai_engine.model.images import Letterbox, mllm_input, windowed
 from ai_engine.model.prompt import answer_ids, presence_question, prompt_ids
+from ai_engine.model.reading import Located, Reply
 from ai_engine.model.unified import Generated
 from radiology.errors import UnreadableAnswer
 from radiology.finding import Presence
@@ -34,6 +35,20 @@ def test_what_is_absent_is_said_and_not_marked(versed: Assistant) -> None:
     for answer in (versed.segment, versed.detect):
         reply = answer(IMAGE, "projection", "pneumothorax")
         assert (reply.text, reply.places) == ("No pneumothorax is seen.", ())
+
+
+def test_what_is_drawn_or_boxed_but_too_improbable_is_said_to_be_absent(versed: Assistant, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Located("left nodule", box=(0, 0, 9, 9))
+    for lung in (Located("left lung"), None):
+        reply = Reply("As asked.", 0.9, tuple(each for each in (lung, found) if each))
+        for bound, kept in ((0.0, reply.places), (0.99, (lung,) if lung else ())):
+            doubting = versed.config.model_copy(update={"presence": PresenceConfig(shift=-9.0, doubt_below=bound)})
+            monkeypatch.setattr(versed.model, "config", doubting)
+            held = versed.held_to_bound(reply, windowed(IMAGE, "projection"), None)
+            assert held.places == kept
+            if bound:
+                assert held.text == ("The left lung. " if lung else "") + "No left nodule is seen."
+                assert held.confidence > 0.5, "that it is absent"
 
 
 def test_what_is_asked_for_is_boxed_in_the_pixels_of_the_source(versed: Assistant) -> None:
