@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from torch import nn
 
 from ai_engine.model.prompt import Task
+from radiology.errors import SightlineError
 from training.losses import scale_gradient
 
 Part = Literal["language", "vision", "aligner", "projector", "segmenter"]
@@ -31,6 +32,10 @@ PREFIXES: dict[Part, tuple[str, ...]] = {
     "segmenter": ("grounding_encoder.",),
 }
 """Parameter names of each part; the first match counts."""
+
+
+class ConfigError(SightlineError):
+    """A file is not a training configuration."""
 
 
 class Checked(BaseModel):
@@ -208,14 +213,14 @@ class Config(Checked):
 
     @classmethod
     def read(cls, path: Path, start: Path | None = None) -> Self:
-        """Parse a YAML file; ``ValueError`` names every field that is wrong. ``start`` replaces what the file says of where to begin."""
+        """Parse a YAML file; :class:`ConfigError` names every field that is wrong. ``start`` replaces what it says of where to begin."""
         try:
             settings = yaml.safe_load(path.read_text())
             if start and isinstance(settings, dict):
                 settings |= {"model": None, "start": {"mllm": start}}
             return cls.model_validate(settings)
         except (ValidationError, yaml.YAMLError) as error:
-            raise ValueError(f"{path} is not a training configuration: {error}") from error
+            raise ConfigError(f"{path} is not a training configuration: {error}") from error
 
 
 def part_of(name: str) -> Part:

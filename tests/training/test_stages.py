@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from training.stages import Config, Stage
+from training.stages import Config, ConfigError, Stage
 
 TRAINING = Path(__file__).parents[2] / "training"
 CONFIGS = sorted([*(TRAINING / "configs").glob("*.yaml"), *(TRAINING / "runs").glob("*/*.yaml")])
@@ -77,7 +77,7 @@ def test_the_configurations_of_the_8b_model_are_table_4(number: int) -> None:
 def test_a_wrong_configuration_says_what_is_wrong(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "wrong.yaml"
     path.write_text(text)
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ConfigError, match=says):
         Config.read(path)
 
 

@@ -6,7 +6,6 @@ finished shard, so that training can begin while scenes are still being made, an
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import multiprocessing
@@ -16,15 +15,17 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Annotated, Any, Literal, overload
 
 import numpy as np
 import torch
+import typer
 from numpy.typing import NDArray
 from rich.progress import Progress
 from scipy import ndimage
 
 from ai_engine.model.images import Kind
+from training.command import run
 from training.data import drr, mimics, slices
 from training.data.manifest import ManifestError, read_manifest
 from training.data.scene import SIZE, Scene
@@ -245,7 +246,7 @@ def make(out: Path, sources: Path, train: int, held_out: int, seed: int, process
     path = out / "manifest.json"
     manifest: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"seed": seed, "shards": []}
     if manifest["seed"] != seed:
-        raise SystemExit(f"{out} was made with seed {manifest['seed']}; choose another folder.")
+        raise ManifestError(f"{out} was made with seed {manifest['seed']}; choose another folder.")
     done = {shard["name"] for shard in manifest["shards"]}
     waiting: dict[Future[str], dict[str, Any]] = {}
     shards = plan(train, held_out, 1.0 if fluid_mimics else PROJECTED_SHARE)
@@ -267,27 +268,18 @@ def make(out: Path, sources: Path, train: int, held_out: int, seed: int, process
             progress.advance(task, waiting[finished]["scenes"])
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="folder of the shards")
-    parser.add_argument("--sources", type=Path, default=Path("var/sources"), help="folder of the downloaded packages")
-    parser.add_argument("--scenes", type=int, default=9000, help="training scenes")
-    parser.add_argument("--held-out", type=int, default=192, help="scenes of each held-out split")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--processes", type=int, default=1, help="shards made at the same time")
-    parser.add_argument("--fluid-mimics", action="store_true", help="radiographs alone, on which something looks like an effusion")
-    arguments = parser.parse_args()
-    make(
-        arguments.out,
-        arguments.sources,
-        arguments.scenes,
-        arguments.held_out,
-        arguments.seed,
-        arguments.processes,
-        arguments.fluid_mimics,
-    )
+def main(
+    out: Annotated[Path, typer.Option(help="Folder of the shards.")],
+    sources: Annotated[Path, typer.Option(help="Folder of the downloaded packages.")] = Path("var/sources"),
+    scenes: Annotated[int, typer.Option(help="Training scenes.")] = 9000,
+    held_out: Annotated[int, typer.Option(help="Scenes of each held-out split.")] = 192,
+    seed: Annotated[int, typer.Option(help="The same one makes the same bytes.")] = 0,
+    processes: Annotated[int, typer.Option(help="Shards made at the same time.")] = 1,
+    fluid_mimics: Annotated[bool, typer.Option("--fluid-mimics", help="Radiographs alone, on which something looks like fluid.")] = False,
+) -> None:
+    """Make cases."""
+    make(out, sources, scenes, held_out, seed, processes, fluid_mimics)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

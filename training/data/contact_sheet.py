@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
-from typing import get_args
+from typing import Annotated
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 from PIL import Image
 
 from ai_engine.model.images import Kind, windowed
 from radiology.terms import TERMS
+from training.command import run
 from training.data.cases import Case, Cases, Split
+from training.data.manifest import ManifestError
 from training.data.scene import SIZE
 from training.parts import name_of
 
@@ -47,23 +50,22 @@ def _tile(case: Case, masks: dict[str, NDArray[np.bool_]]) -> NDArray[np.uint8]:
     return tile.astype(np.uint8)
 
 
-def main() -> None:
-    """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder of the shards")
-    parser.add_argument("--out", type=Path, required=True, help="PNG to write")
-    parser.add_argument("--split", choices=get_args(Split), default="train")
-    parser.add_argument("--kind", choices=get_args(Kind), default="projection")
-    parser.add_argument("--count", type=int, default=20)
-    parser.add_argument("--seed", type=int, default=0, help="which cases are drawn")
-    arguments = parser.parse_args()
-    cases = Cases(arguments.data, arguments.split)
-    drawn: list[Case] = []
-    for index in np.random.default_rng(arguments.seed).permutation(len(cases)):
-        if len(drawn) < arguments.count and (case := cases[int(index)]).kind == arguments.kind:
-            drawn.append(case)
-    sheet(drawn).save(arguments.out)
+def main(
+    data: Annotated[Path, typer.Option(help="Folder of the shards.")],
+    out: Annotated[Path, typer.Option(help="PNG to write.")],
+    split: Annotated[Split, typer.Option(help="Which cases.")] = "train",
+    kind: Annotated[Kind, typer.Option(help="Films or slices.")] = "projection",
+    count: Annotated[int, typer.Option(help="At most so many.")] = 20,
+    seed: Annotated[int, typer.Option(help="Which cases are drawn.")] = 0,
+) -> None:
+    """Draw cases with and without their masks."""
+    cases = Cases(data, split)
+    of_kind = (int(index) for index in np.random.default_rng(seed).permutation(len(cases)) if cases.kind(int(index)) == kind)
+    drawn = [cases[index] for index in islice(of_kind, count)]
+    if not drawn:
+        raise ManifestError(f"{data} holds no {kind} of the split {split}; see its manifest.json.")
+    sheet(drawn).save(out)
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

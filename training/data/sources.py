@@ -108,7 +108,9 @@ class Scan:
 
 
 def load_scan(name: str, folder: Path) -> Scan:
-    """Load ``LIDC-IDRI-0001``, ``lung1`` or ``lung2``; ``folder`` keeps the packages."""
+    """Load a scan of :data:`ATTRIBUTION`; ``folder`` keeps the packages. Raises :class:`SourceError` for another name."""
+    if name not in ATTRIBUTION:
+        raise SourceError(f"There is no scan called {name}; those that are known are {', '.join(ATTRIBUTION)}.")
     return _load_lidc(folder) if name == "LIDC-IDRI-0001" else _load_pyradiomics(name, folder)
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.training.data.chest import ball, chest
 from training.data import drr, slices
 from training.data.cases import PATIENTS, Cases, make, plan, write_shard
+from training.data.manifest import ManifestError
 from training.data.scene import Scene
 
 SOURCES = Path(__file__).parents[3] / "var" / "sources"
@@ -65,7 +66,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     (tmp_path / "halted" / "manifest.json").write_text(json.dumps(whole | {"shards": whole["shards"][:2]}))
     make(tmp_path / "halted", SOURCES, train=4, held_out=3, seed=5)
     assert json.loads((tmp_path / "halted" / "manifest.json").read_text()) == whole
-    with pytest.raises(SystemExit, match="seed 5"):
+    with pytest.raises(ManifestError, match="seed 5"):
         make(tmp_path / "whole", SOURCES, train=4, held_out=3, seed=6)
 
 
