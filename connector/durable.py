@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 
 def move(source: Path, target: Path) -> Path:
     """Rename within a volume, in the place of what may be there."""
-    _make(target.parent)
-    source.rename(target)
-    _sync(target.parent)
-    return target
+    return _put(source, target, os.rename)
 
 
 def place(source: Path, target: Path) -> Path:
     """Give a file a second name; ``FileExistsError`` where something has it, which then stays as it is."""
+    return _put(source, target, os.link)
+
+
+def _put(source: Path, target: Path, named: Callable[[Path, Path], None]) -> Path:
     while True:
         _make(target.parent)
         try:
-            os.link(source, target)
+            named(source, target)
         except FileNotFoundError:
-            if target.parent.exists():
+            if not source.exists():
                 raise
-            continue  # it was empty, and has just been tidied away
+            continue  # the folder was empty, and is being tidied away: until that is done it still seems to be there
         _sync(target.parent)
         return target
 

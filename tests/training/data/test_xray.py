@@ -10,7 +10,7 @@ from PIL import Image
 from ai_engine.model.answer import parse
 from ai_engine.model.assistant import Assistant
 from tests.ai_engine.conftest import NODULE, chest, taught_assistant, tiny_language  # noqa: F401 (fixtures)
-from training.data.manifest import check_files
+from training.data.manifest import ManifestError, check_files
 from training.data.quality import Reason
 from training.data.rationale import Facts, faults_of
 from training.data.xray import LEAST_SCORE, NO_RATIONALE, Detection, collect, detections, rationale
@@ -70,6 +70,9 @@ def test_a_folder_of_films_becomes_a_folder_of_cases(taught_assistant: Assistant
     assert entry["split"] in ("train", "held_out")
     assert "nodule [SEG] in the left lung" in entry["answer"]
     check_files(tmp_path, entry["sha256"])
+    with pytest.raises(ManifestError, match="drafts"):
+        read_truths(tmp_path)
+    (tmp_path / "manifest.json").write_text(json.dumps([entry | {"state": "checked"}]))  # as a radiologist leaves it
     (truth,) = read_truths(tmp_path)
     assert truth.report
     assert (truth.name, truth.image.shape) == ("kept", (112, 112))
