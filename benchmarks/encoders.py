@@ -42,6 +42,7 @@ MOST_DIFFERENCE = 0.005
 def assistants(weights: Path, threads: int) -> dict[str, Assistant]:
     """The same weights in three ways."""
     ways = {PLAIN: Assistant.load(weights, threads=threads), HALF: Assistant.load(weights, threads=threads)}
+    ways[PLAIN].model.to(torch.float32)
     ways[HALF].model.to(torch.bfloat16)
     return ways | {COMPILED: Assistant.load(weights, threads=threads, encoders="openvino")}
 

@@ -38,7 +38,7 @@ from training.evaluation.overlap import Mask
 from training.evaluation.truth import SIDES, read_truths, scenes
 from training.examples import varied
 from training.parts import name_of
-from training.stages import Augmentation
+from training.stages import Augmentation, multiplies_bfloat16
 
 SIZE = 256
 """Side of its picture, as large as the segmenter's; it draws on a grid of half of that, like the segmenter's training masks."""
@@ -131,7 +131,7 @@ def fit(net: UNet, cases: Cases, minutes: float, seed: int = 0, peak_rate: float
         rate = min(1.0, (step + 1) / WARMUP_STEPS) * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
         for group in optimizer.param_groups:
             group["lr"] = peak_rate * rate
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=multiplies_bfloat16()):
             logits = net(pictures.contiguous(memory_format=torch.channels_last))
         loss = loss_of(logits.float(), target)
         optimizer.zero_grad(set_to_none=True)
@@ -217,6 +217,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Of weights, order and variation.")] = 0,
 ) -> None:
     """Train and score a U-Net."""
+    truths = read_truths(cases, patients=patients.read_text().split() if patients else None)
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     net = UNet()
@@ -230,7 +231,7 @@ def main(
         threshold = choose_threshold(net, data)
     if out is not None:
         torch.save({"net": net.state_dict(), "threshold": threshold}, out)
-    figures = evaluate(Reader(net, threshold), read_truths(cases, patients=patients.read_text().split() if patients else None))
+    figures = evaluate(Reader(net, threshold), truths)
     result = {
         "reader": "U-Net",
         "parameters": sum(parameter.numel() for parameter in net.parameters()),

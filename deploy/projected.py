@@ -41,7 +41,7 @@ def radiographs(scan: Scan) -> dict[str, Radiograph]:
     """Return the radiographs ``normal``, ``nodule``, ``effusion`` and ``opacity`` of one patient who has a nodule."""
     healthy = healed(scan)
     normal = _line_integrals(healthy)
-    # Structures are the same on all three; drawn where the training draws them.
+    # Structures are the same on all four; drawn where the training draws them.
     structures = drr.pose(healthy, np.random.default_rng(_SEED), amount=0).shadows
     shadows = {label: _stretched(shadow.astype(np.float32), normal.shape) > 0.5 for label, shadow in structures.items()}
     rows, columns = _field(shadows)

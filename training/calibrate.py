@@ -82,7 +82,8 @@ def main(
     limit: Annotated[int, typer.Option(help="Scenes to ask about.")] = 300,
     like: Annotated[Path | None, typer.Option(help="Calibrated weights: as many questions as they do are to be called present.")] = None,
     unreliable: Annotated[
-        list[str] | None, typer.Option(help="A finding of which nothing is to be passed on; may be given again, else those before stay.")
+        list[str] | None,
+        typer.Option(help="A finding of which nothing is to be passed on; may be given again. Takes the place of the list before, if any."),
     ] = None,
     threads: int = 1,
 ) -> None:
@@ -110,7 +111,7 @@ def main(
     withheld = {"unreliable": tuple(unreliable)} if unreliable else {}
     config = assistant.config.model_copy(update={"presence": both, **withheld})
     (weights / CONFIG).write_text(config.model_dump_json(indent=2) + "\n")
-    print(both)
+    print(f"{both}; nothing is passed on of: {', '.join(config.unreliable) or 'nothing, so everything is'}")
 
 
 if __name__ == "__main__":

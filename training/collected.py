@@ -39,8 +39,13 @@ def folds(patients: Sequence[str], count: int, seed: int) -> list[list[str]]:
     return [sorted(dealt[number::count]) for number in range(count)]
 
 
-def scene(truth: Truth, drawn: dict[str, NDArray[np.bool_]]) -> Scene:
-    """One radiograph at the size of a training scene; ``drawn`` are masks of structures that nobody marked."""
+def scene(truth: Truth, drawn: dict[str, NDArray[np.bool_]]) -> Scene | None:
+    """One radiograph at the size of a training scene; ``drawn`` are masks of structures that nobody marked.
+
+    None where nobody looked for any finding: a report of it could neither state nor deny anything.
+    """
+    if not any(TERMS[name].kind == "finding" for name in truth.judged):
+        return None
     masks = {label: mask for label, mask in truth.masks.items() if TERMS[name_of(label)].kind != "finding"} | drawn
     unjudged = {name for name, term in TERMS.items() if term.kind != "structure"} - truth.judged
     for name in sorted(truth.judged):
@@ -54,6 +59,7 @@ def scene(truth: Truth, drawn: dict[str, NDArray[np.bool_]]) -> Scene:
     image = np.asarray(Image.fromarray(truth.image).resize(size, Image.Resampling.BILINEAR))
     small = {label: np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST)) for label, mask in masks.items()}
     visible = {label: mask for label, mask in small.items() if mask.any()}
+    unjudged |= {name_of(label) for label in small} - {name_of(label) for label in visible}  # there, and too thin to be shown
     return Scene("projection", image.astype(np.int16), visible, unjudged=frozenset(unjudged))
 
 
@@ -77,16 +83,19 @@ def main(
     """Write collected cases, split by patient."""
     if not 0 <= fold < count:
         raise ManifestError(f"There is no fold {fold} of {count}; they are counted from 0.")
-    truths = read_truths(cases)
-    held_out = set(folds([truth.patient for truth in truths], count, seed)[fold])
     if out.exists():
         raise ManifestError(f"{out} is there already; name another folder, or remove it first.")
-    out.mkdir(parents=True)
     assistant = Assistant.load(weights) if weights else None
+    truths = read_truths(cases)
+    held_out = set(folds([truth.patient for truth in truths], count, seed)[fold])
+    out.mkdir(parents=True)
     scenes: dict[str, list[Scene]] = defaultdict(list)
     for truth in track(truths, description="radiographs"):
         drawn = structures(assistant, truth) if assistant is not None and not truth.masks else {}
-        scenes[truth.patient].append(scene(truth, drawn))
+        if (known := scene(truth, drawn)) is not None:
+            scenes[truth.patient].append(known)
+    if unknown := len(truths) - sum(map(len, scenes.values())):
+        print(f"{unknown} radiographs are left out: nobody looked for findings on them. Add masks, or list them in negatives.json.")
     shards = []
     for number, (patient, films) in enumerate(sorted(scenes.items())):
         name = f"collected-{number:04d}"

@@ -32,7 +32,7 @@ from training.evaluation.figures import HEADLINE, Figures, figures, headline, ro
 from training.evaluation.measured import measure
 from training.evaluation.pages import at, write_page
 from training.evaluation.shown import Reader, read
-from training.evaluation.truth import Truth, chosen, read_truths
+from training.evaluation.truth import Truth, read_truths
 from training.evaluation.words import cider, rouge_l
 
 
@@ -116,9 +116,9 @@ def main(
     if blind is not None:
         result["blind"] = evaluate(Blind.of(Cases(blind, "train")), truths)
     if corruptions:
-        result["corruptions"] = worsened(assistant, chosen(truths, corruptions), unreliable)
+        result["corruptions"] = worsened(assistant, truths.some(corruptions), unreliable)
     if tasks:
-        result["tasks"] = answered(assistant, track(chosen(truths, tasks), description="asking"), unreliable)
+        result["tasks"] = answered(assistant, track(truths.some(tasks), description="asking"), unreliable)
     result = rounded(result)
     json_file.write_text(json.dumps(result, indent=1) + "\n")
     print_headline(result, Console())

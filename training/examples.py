@@ -173,13 +173,18 @@ class Encoder:
         return self._letterbox(seen).mask_to_model(np.stack([seen.masks.get(label, nowhere) for label in labels]), side)
 
     def _coverage(self, seen: Seen) -> torch.Tensor:
-        """[image tokens, parts]: the covered share of each token; for a finding, which may be small, whether it is touched at all."""
+        """[image tokens, parts]: the covered share of each token; for a finding, which may be small, whether it is touched at all.
+
+        NaN for what is not shown and was not looked for.
+        """
         tokens = round(self.model.config.visual_tokens**0.5)
         coverage = np.zeros((len(PARTS), tokens, tokens), np.float32)
         for label, share in zip(seen.masks, self._covered(seen, list(seen.masks), tokens), strict=True):
             if is_finding(label):
                 share = np.clip(share * TOUCHED, 0, 1)
             np.maximum(coverage[part_index(label)], share, out=coverage[part_index(label)])
+        for name in seen.unjudged - set(map(name_of, seen.masks)):
+            coverage[part_index(name)] = np.nan
         return torch.from_numpy(coverage.reshape(len(PARTS), -1).T.copy())
 
 

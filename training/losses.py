@@ -33,11 +33,13 @@ def mask_cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
 def coverage_loss(logits: Tensor, coverage: Tensor, positive: Tensor) -> Tensor:
     """Binary cross-entropy between image tokens and the share of them that each part covers; summed over parts, mean over tokens.
 
-    ``logits`` and ``coverage`` [image tokens, parts]; ``positive`` [parts] weighs where a part is against where it is not, for findings
-    that cover few tokens of few images. Not in the paper: a vision tower without pre-trained weights learns places from it.
+    ``logits`` and ``coverage`` [image tokens, parts], NaN where nobody knows; ``positive`` [parts] weighs where a part is against where
+    it is not, for findings that cover few tokens of few images. Not in the paper: a vision tower without pre-trained weights learns
+    places from it.
     """
-    lost = functional.binary_cross_entropy_with_logits(logits.float(), coverage.float(), pos_weight=positive, reduction="none")
-    return lost.sum(1).mean()
+    target, known = coverage.float().nan_to_num(), ~coverage.isnan()
+    lost = functional.binary_cross_entropy_with_logits(logits.float(), target, pos_weight=positive, reduction="none")
+    return (lost * known).sum(1).mean()
 
 
 def quality_loss(predicted_iou: Tensor, logits: Tensor, masks: Tensor) -> Tensor:

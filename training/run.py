@@ -150,7 +150,7 @@ def begin(config: Config, cases: Sequence[Case], folder: Path | None = None) -> 
         raise EngineError(f"{processes} processes cannot share {config.rows} rows a step evenly: change rows.")
     each = config.rows // processes
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)
-    mixed = config.precision == "bfloat16" or (config.precision == "auto" and multiplies_bfloat16())
+    mixed = config.precision == "bfloat16" or (config.precision == "auto" and multiplies_bfloat16(cpu))
     machine = Accelerator(cpu=cpu, mixed_precision="bf16" if mixed else "no", gradient_accumulation_steps=each, kwargs_handlers=[unused])
     if machine.distributed_type is DistributedType.DEEPSPEED:
         for stage in config.stages:

@@ -228,9 +228,9 @@ def part_of(name: str) -> Part:
     return next(part for part, prefixes in PREFIXES.items() if name.startswith(prefixes))
 
 
-def multiplies_bfloat16() -> bool:
-    """Whether this machine multiplies in bfloat16. One that only imitates it is several times slower than in float32."""
-    if torch.cuda.is_available():
+def multiplies_bfloat16(cpu: bool = True) -> bool:
+    """Whether this machine's CPU, or else its GPU, multiplies in bfloat16. One that imitates it is several times slower than in float32."""
+    if not cpu:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     able = torch.cpu.get_capabilities()
     return any(able.get(name, False) for name in ("amx_bf16", "avx512_bf16", "bf16"))

@@ -114,7 +114,7 @@ class Assistant:
         masks = self.drawer.draw_states(picture, generated.seg_states)
         drawn = zip(answer.labels, masks, generated.seg_states, strict=True)
         places = [Located(label, mask, seg_state=state) for label, mask, state in drawn]
-        return self.held_to_bound(
+        return self._held_to_bound(
             Reply(answer.text, exp(generated.log_probabilities[0]), tuple(places)), channels, spacing_mm, picture.features
         )
 
@@ -129,7 +129,7 @@ class Assistant:
         boxes = ((part.name, _in_source(part.box, frame)) for part in parse_detection(text))
         places = tuple(Located(name or target, box=box) for name, box in boxes if box is not None)
         reply = Reply(text.removesuffix(END).strip(), exp(generated.log_probabilities[0]), places)
-        return self.held_to_bound(reply, channels, spacing_mm)
+        return self._held_to_bound(reply, channels, spacing_mm)
 
     def ask(self, array: NDArray[np.float32], kind: Kind, question: str, spacing_mm: tuple[float, float] | None = None) -> Reply:
         """Answer a question about an image with a word or phrase; any words, neutralised."""
@@ -145,7 +145,7 @@ class Assistant:
         with torch.inference_mode(), memory_errors():
             return evidence(self.model, self.language, self._see([channels], spacing_mm), features, targets)
 
-    def held_to_bound(
+    def _held_to_bound(
         self,
         reply: Reply,
         channels: NDArray[np.uint8],
@@ -166,7 +166,7 @@ class Assistant:
             return reply
         kept = tuple(each for each in reply.places if each.label not in improbable)
         text = compose_segmentation([each.label for each in kept], improbable).replace(f" {SEG}", "")
-        return Reply(text, 1 - max(chances[label] for label in improbable), kept)
+        return Reply(text, reply.confidence if kept else 1 - max(chances.values()), kept)
 
     def _answer(self, channels: NDArray[np.uint8], query: str, spacing_mm: tuple[float, float] | None) -> tuple[Generated, str]:
         with memory_errors():

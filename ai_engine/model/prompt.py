@@ -41,6 +41,7 @@ DETECTION_QUERIES = (
     "Please detect the {target} in the given image using bounding box.",
 )
 """Citrus-V's two wordings; a reading asks with the first."""
+IS_THERE = "Is there any {target}?"
 BRIEFLY = "Answer the question using a single word or phrase."
 """What makes a question a short one."""
 LONGEST_INDICATION = 300
@@ -49,7 +50,7 @@ LONGEST_INDICATION = 300
 
 def presence_question(target: str) -> str:
     """Return the yes-or-no question whether ``target`` is there. Its answer's probability is a finding's confidence."""
-    return f"Is there any {target}? {BRIEFLY}"
+    return f"{IS_THERE.format(target=target)} {BRIEFLY}"
 
 
 def prompt_ids(language: Language, visual_tokens: int, query: str, indication: str = "") -> list[int]:

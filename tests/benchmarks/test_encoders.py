@@ -2,9 +2,7 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
 from ai_engine.model.config import TINY
 from ai_engine.model.language import Language
@@ -18,9 +16,6 @@ def test_three_ways_of_the_same_weights_are_timed_against_the_plain_one(tmp_path
     save_weights(tmp_path, UnifiedModel(TINY, language), language)
     ways = assistants(tmp_path, threads=1)
     assert len({assistant.weights_hash for assistant in ways.values()}) == 1
-    with torch.inference_mode():
-        seen = {name: ways[name].evidence(np.ones((60, 60), np.float32), "projection", ["nodule"])["nodule"].said for name in ways}
-    assert seen[COMPILED] == pytest.approx(seen[PLAIN], abs=0.05)
     figures = speed(ways, rounds=1, pictures=1)
     assert set(figures) == {PLAIN, HALF, COMPILED}
     assert figures[PLAIN]["speedup"] == {"min": 1, "median": 1, "max": 1}

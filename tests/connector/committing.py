@@ -26,6 +26,7 @@ def report(listener: ListenerSettings, asked: Dataset, failures: Mapping[str, in
         contexts=[build_context(StorageCommitmentPushModel)],
         ae_title=listener.ae_title,
         ext_neg=[build_role(StorageCommitmentPushModel, scp_role=True)],
+        evt_handlers=[(evt.EVT_CONN_OPEN, prepare)],
     )
     assert association.is_established
     assert association.accepted_contexts[0].as_scp, "an archive that keeps to its role would say nothing"

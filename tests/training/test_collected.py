@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from radiology.errors import SightlineError
 from tests.training.evaluation.films import block, write_film, write_folder
 from training.collected import folds, main
 from training.data.cases import Cases
@@ -38,14 +39,18 @@ def test_radiographs_come_as_cases_with_findings_on_their_side(tmp_path: Path, f
     assert [case.masks for case in train + held_out if case.patient == "n"] == [{}]
 
 
-def test_what_nobody_judged_is_not_denied(tmp_path: Path) -> None:
+def test_what_nobody_judged_is_not_denied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     films = tmp_path / "films"
     films.mkdir()
     write_folder(films)
     outside = write_film(films, "c1", {"ground_glass_opacity": block(88, 2, 94, 8)}, patient="c")
     (films / "manifest.json").write_text(json.dumps([*json.loads((films / "manifest.json").read_text()), outside]))
+    bare = write_film(films, "d1", {}, patient="d") | {"masks": {}}
+    (films / "manifest.json").write_text(json.dumps([*json.loads((films / "manifest.json").read_text()), bare]))
     main(films, tmp_path / "out", fold=0, count=3)
+    assert "1 radiographs are left out" in capsys.readouterr().out, "without a mask nobody is known to have looked at it"
     cases = {case.patient: case for split in ("train", "held_out_patient") for case in Cases(tmp_path / "out", split)}
+    assert "d" not in cases
     assert "nodule" in cases["b"].unjudged, "nobody marks nodules on annotated films"
     assert "pleural effusion" not in cases["b"].unjudged
     assert "nodule" not in cases["n"].unjudged, "a radiograph without any finding has no nodule"
@@ -61,7 +66,9 @@ def test_an_output_folder_is_never_written_into_twice(tmp_path: Path) -> None:
 
 
 def test_a_wrong_question_leaves_no_folder_behind(tmp_path: Path) -> None:
-    for cases, fold in ((tmp_path / "nowhere", 0), (tmp_path, 9)):
-        with pytest.raises(ManifestError):
-            main(cases, tmp_path / "out", fold=fold)
+    (tmp_path / "films").mkdir()
+    write_folder(tmp_path / "films")
+    for cases, fold, weights in ((tmp_path / "nowhere", 0, None), (tmp_path, 9, None), (tmp_path / "films", 0, tmp_path)):
+        with pytest.raises(SightlineError):
+            main(cases, tmp_path / "out", fold=fold, weights=weights)
     assert not (tmp_path / "out").exists(), "the corrected command can be given at once"

@@ -41,11 +41,13 @@ def test_untrained_weights_get_all_figures_and_none_of_them_good(
 ) -> None:
     save_weights(tmp_path / "weights", model, language)
     (tmp_path / "patients").write_text("a\n")
-    command.main(films, tmp_path / "scores.json", tmp_path / "weights", patients=tmp_path / "patients", limit=1, threads=1)
+    command.main(films, tmp_path / "scores.json", tmp_path / "weights", patients=tmp_path / "patients", limit=1, tasks=1, threads=1)
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert (scores["images"], scores["unreadable_share"]) == (1, 1.0)
     assert {at(scores, f"structures.{name}.dice") for name in ("left_lung", "right_lung", "cardiomediastinum")} == {0.0}
     assert (at(scores, "findings.opacity.f1"), at(scores, "findings.opacity.p_at_50")) == (0.0, 0.0)
+    assert scores["tasks"]["unreadable"]["segmentation"] == 1.0
+    assert "| absent, given a place | " in write_page([scores], "untrained", tmp_path).read_text()
     assert all(name in scores["n"] and name in scores["intervals"] for name in HEADLINE)
 
 

@@ -40,6 +40,15 @@ def test_coverage_loss_sums_over_parts() -> None:
     assert coverage_loss(logits, torch.rand(5, 3), torch.ones(3)).item() == pytest.approx(3 * 0.693147, abs=1e-5)
 
 
+def test_nothing_is_learned_of_where_a_part_is_that_nobody_looked_for() -> None:
+    logits = torch.zeros(2, 2, requires_grad=True)
+    loss = coverage_loss(logits, torch.tensor([[1.0, torch.nan], [0.0, torch.nan]]), torch.ones(2))
+    loss.backward()
+    assert loss.item() == pytest.approx(0.693147, abs=1e-5)
+    assert logits.grad is not None
+    assert logits.grad[:, 1].tolist() == [0, 0]
+
+
 def test_coverage_loss_weighs_where_a_rare_part_is() -> None:
     coverage = torch.tensor([[1.0], [0.0]])
     assert coverage_loss(torch.zeros(2, 1), coverage, torch.tensor([8.0])).item() == pytest.approx(4.5 * 0.693147, abs=1e-5)

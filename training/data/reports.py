@@ -6,7 +6,7 @@ stands right behind that lung. Wording varies (:mod:`training.data.wording`); wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
@@ -62,7 +62,7 @@ def answer(shown: Shown, boxes: Mapping[str, Box], rng: np.random.Generator) -> 
     if "ribs" in boxes and rng.random() >= RIBS_SHARE:
         boxes = {label: box for label, box in boxes.items() if label != "ribs"}
     written = [sentence for region in ANATOMY for sentence in _region(region, shown, boxes, rng)]
-    text = compose(reasoning(boxes), [sentence for sentence, _ in written], impression(boxes))
+    text = compose(reasoning(boxes, shown.unjudged), [sentence for sentence, _ in written], impression(boxes, shown.unjudged))
     return text, [label for _, labels in written for label in labels]
 
 
@@ -117,14 +117,15 @@ def labels_of(region: str, boxes: Mapping[str, Box]) -> list[str]:
     return [label for label in (*sided, *names) if label in boxes]
 
 
-def reasoning(boxes: Mapping[str, Box]) -> list[Step]:
+def reasoning(boxes: Mapping[str, Box], unjudged: Collection[str] = ()) -> list[Step]:
     """The steps through the regions, with the box of everything that was looked at."""
-    return [step for region in ANATOMY if (step := _step(region, boxes)) is not None]
+    return [step for region in ANATOMY if (step := _step(region, boxes, unjudged)) is not None]
 
 
-def _step(region: str, boxes: Mapping[str, Box]) -> Step | None:
+def _step(region: str, boxes: Mapping[str, Box], unjudged: Collection[str]) -> Step | None:
     labels = labels_of(region, boxes)
-    if not labels and region != "pleura":  # the pleura is seen only where something is wrong with it
+    # The pleura is seen only where something is wrong with it.
+    if not labels and (region != "pleura" or set(ANATOMY["pleura"]) & set(unjudged)):
         return None
     return Step(region, tuple(Part(label, boxes[label]) for label in labels), wording.observed(region, labels))
 
@@ -144,8 +145,13 @@ def summed_up(name: str, boxes: Mapping[str, Box]) -> str:
     return f"{where} {name}" if sides else name if name in boxes else f"no {name}"
 
 
-def impression(boxes: Mapping[str, Box]) -> str:
-    """One sentence that names the findings with their sides, in the order of the anatomy."""
+def impression(boxes: Mapping[str, Box], unjudged: Collection[str] = ()) -> str:
+    """One sentence that names the findings with their sides, in the order of the anatomy.
+
+    That there is none is said only where all were looked for.
+    """
     names = {name_of(label) for label in boxes}
     found = [summed_up(name, boxes) for region in ANATOMY.values() for name in region if name in names and TERMS[name].kind == "finding"]
-    return f"{', '.join(found).capitalize()}." if found else "No acute finding."
+    if not found:
+        return "See above." if set(SHOWABLE) & set(unjudged) else "No acute finding."
+    return f"{', '.join(found).capitalize()}."

@@ -29,7 +29,7 @@ from radiology.errors import UnreadableAnswer
 from radiology.finding import Presence
 from radiology.terms import TERMS
 from training.command import run
-from training.data.manifest import check_patients, file_hash, split_of
+from training.data.manifest import check_patients, file_hash, read_manifest, split_of
 from training.data.quality import QualityFilter, Sample
 from training.data.rationale import Facts, Writer, reasoned
 from training.data.retelling import retell
@@ -111,7 +111,7 @@ def collect(films: Path, assistant: Assistant, out: Path) -> Counter[str]:
     look = QualityFilter(assistant.language)
     counts: Counter[str] = Counter()
     entries = []
-    for entry in track(json.loads((films / "manifest.json").read_text()), description="films"):
+    for entry in track(read_manifest(films / "manifest.json"), description="films"):
         source = films / "images" / f"{entry['id']}.png"
         image = np.asarray(Image.open(source).convert("L"), np.float32)
         report = str(entry.get("report") or "")

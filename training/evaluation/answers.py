@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ai_engine.model.images import Kind
+from ai_engine.model.prompt import IS_THERE
 from ai_engine.model.reading import Located, Reply
 from radiology.errors import UnreadableAnswer
 from training.data.reports import SHOWABLE
@@ -77,7 +78,7 @@ def answered(answerer: Answerer, truths: Iterable[Truth], unreliable: Collection
                 false["segmentation"].append(bool(mine.any()))
                 false["detection"].append(box is not None)
             if key not in STRUCTURES:
-                yes = reply("questions", answerer.ask, truth, f"Is there any {target}?").text == "yes"
+                yes = reply("questions", answerer.ask, truth, IS_THERE.format(target=target)).text == "yes"
                 said[key].append((yes, bool(there.any())))
     absent = len(false["segmentation"])
     return {
@@ -97,8 +98,11 @@ def _targets(truth: Truth, unreliable: Collection[str]) -> Iterator[tuple[str, s
         if (there := truth.where((name,), side)).any():
             yield key, f"{side} {name}" if side else name, there
     for name in SHOWABLE:
-        if name not in unreliable and truth.shows((name,)) is not None:
-            yield from ((name.replace(" ", "_"), f"{side} {name}", truth.where((name,), side)) for side in SIDES)
+        if name in unreliable or (shown := truth.shows((name,))) is None:
+            continue
+        sides = {side: truth.where((name,), side) for side in SIDES}
+        if not shown or any(there.any() for there in sides.values()):  # else it is marked in neither lung: on which side, nobody knows
+            yield from ((name.replace(" ", "_"), f"{side} {name}", there) for side, there in sides.items())
 
 
 def _drawn(places: Iterable[Located], shape: tuple[int, int]) -> Mask:

@@ -149,6 +149,10 @@ class Truths(Sequence[Truth]):
         """Read one, or choose some."""
         return Truths(self._loaders[index]) if isinstance(index, slice) else self._loaders[index]()
 
+    def some(self, limit: int) -> Truths:
+        """At most ``limit`` of them, evenly spread."""
+        return Truths(chosen(self._loaders, limit))
+
 
 def read_truths(folder: Path, limit: int | None = None, patients: Collection[str] | None = None) -> Truths:
     """Open a folder: radiographs with masks, or cases of :mod:`training.data.cases` (then the patient that training never saw).
@@ -169,6 +173,8 @@ def read_truths(folder: Path, limit: int | None = None, patients: Collection[str
     else:
         negatives = folder / "negatives.json"
         lists = ((False, manifest), (True, read_manifest(negatives) if negatives.exists() else []))
+        if not all(isinstance(entries, list) for _, entries in lists):
+            raise ManifestError(f"The lists of {folder} are no lists; docs/evaluation.md says how the folder is laid out.")
         _check(folder, [entry for _, entries in lists for entry in entries])
         loaders = []
         for normal, entries in lists:
@@ -176,7 +182,7 @@ def read_truths(folder: Path, limit: int | None = None, patients: Collection[str
             loaders += [partial(_film, folder, entry, normal) for entry in chosen(wanted, limit)]
         truths = Truths(loaders)
     if not len(truths):
-        raise ManifestError(f"Nothing is left of {folder}; see its manifest.json, and the patients that were asked for.")
+        raise ManifestError(f"Nothing is left of {folder}; see its manifest.json" + (", and the patients asked for." if patients else "."))
     return truths
 
 
@@ -216,6 +222,8 @@ def _scene(cases: Cases, index: int) -> Truth:
     judged = {name for name, term in TERMS.items() if term.kind == "finding" or (term.kind == "device" and case.kind == "projection")}
     if not {"heart", "cardiomegaly"} & set(case.masks):
         judged.discard("cardiomegaly")
+    judged -= case.unjudged
+    unknown = any(TERMS[name].kind == "finding" for name in case.unjudged)
     return Truth(
         name=case.name,
         patient=case.patient,
@@ -223,7 +231,7 @@ def _scene(cases: Cases, index: int) -> Truth:
         kind=case.kind,
         masks=case.masks,
         judged=frozenset(judged),
-        normal=not any(TERMS[name_of(label)].kind == "finding" for label in case.masks),
+        normal=not unknown and not any(TERMS[name_of(label)].kind == "finding" for label in case.masks),
         groups={"kind": case.kind} | ({"looks like fluid": ", ".join(sorted(case.mimics))} if case.mimics else {}),
         report=sentences_in(text),
     )

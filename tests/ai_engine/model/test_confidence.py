@@ -13,13 +13,21 @@ from ai_engine.model.confidence import confidences
 from ai_engine.model.config import TINY, PresenceConfig
 from ai_engine.model.images import Letterbox, mllm_input, windowed
 from ai_engine.model.prompt import answer_ids, presence_question, prompt_ids
-from ai_engine.model.reading import Located, Reply
+from ai_engine.model.tasks import compose_detection, compose_segmentation
 from ai_engine.model.unified import Generated
 from radiology.errors import UnreadableAnswer
 from radiology.finding import Presence
 from tests.ai_engine.conftest import LEFT_LUNG, REPORT, chest
 
 IMAGE = chest(224, 224)
+ANSWERS = (
+    (compose_segmentation(["left lung", "left nodule"]), torch.zeros(2, TINY.text.hidden_size)),
+    (
+        f"[{compose_detection('left lung', [LEFT_LUNG])[1:-1]}, {compose_detection('left nodule', [(30, 60, 60, 90)])[1:-1]}]",
+        torch.zeros(0),
+    ),
+)
+"""A lung and a nodule, drawn and boxed, with the states of their marks."""
 
 
 def test_what_is_asked_for_is_segmented(versed: Assistant) -> None:
@@ -37,18 +45,18 @@ def test_what_is_absent_is_said_and_not_marked(versed: Assistant) -> None:
         assert (reply.text, reply.places) == ("No pneumothorax is seen.", ())
 
 
-def test_what_is_drawn_or_boxed_but_too_improbable_is_said_to_be_absent(versed: Assistant, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Located("left nodule", box=(0, 0, 9, 9))
-    for lung in (Located("left lung"), None):
-        reply = Reply("As asked.", 0.9, tuple(each for each in (lung, found) if each))
-        for bound, kept in ((0.0, reply.places), (0.99, (lung,) if lung else ())):
+def test_a_finding_that_is_drawn_or_boxed_but_too_improbable_is_said_to_be_absent(
+    versed: Assistant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn, boxed = (Generated(tuple(answer_ids(versed.language, words)), (-0.1,), states) for words, states in ANSWERS)
+    for answer, generated in ((versed.segment, drawn), (versed.detect, boxed)):
+        monkeypatch.setattr(versed.model, "generate", lambda *_, generated=generated: [generated])
+        for bound, found in ((0.0, ["left lung", "left nodule"]), (0.99, ["left lung"])):
             doubting = versed.config.model_copy(update={"presence": PresenceConfig(shift=-9.0, doubt_below=bound)})
             monkeypatch.setattr(versed.model, "config", doubting)
-            held = versed.held_to_bound(reply, windowed(IMAGE, "projection"), None)
-            assert held.places == kept
-            if bound:
-                assert held.text == ("The left lung. " if lung else "") + "No left nodule is seen."
-                assert held.confidence > 0.5, "that it is absent"
+            reply = answer(IMAGE, "projection", "left lung and the left nodule")
+            assert [place.label for place in reply.places] == found
+            assert ("No left nodule is seen." in reply.text) is (bound > 0)
 
 
 def test_what_is_asked_for_is_boxed_in_the_pixels_of_the_source(versed: Assistant) -> None:

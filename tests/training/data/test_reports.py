@@ -162,3 +162,12 @@ def test_the_words_side_is_the_masks_side() -> None:
             assert (centre < middle) == (sentence.side == Side.RIGHT)
             said += sentence.name != "lung"
     assert said > 3
+
+
+def test_that_there_is_nothing_is_said_only_where_all_was_looked_for() -> None:
+    boxes = {"left lung": (10, 60, 50, 90)}
+    for unjudged, said in ((frozenset(), True), (frozenset({"nodule"}), False)):
+        text, _ = answer(Shown("projection", unjudged), boxes, np.random.default_rng(0))
+        assert ("No acute finding." in text) is said
+    text, _ = answer(Shown("projection", frozenset({"pleural effusion"})), boxes, np.random.default_rng(0))
+    assert "pleura" not in text.lower()

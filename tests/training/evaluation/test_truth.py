@@ -110,6 +110,15 @@ def test_our_own_cases_are_read_with_a_report_written_from_their_facts(tmp_path:
     assert not any("[SEG]" in sentence for sentence in ill.report)
 
 
+def test_of_collected_cases_only_what_somebody_looked_for_is_judged(tmp_path: Path) -> None:
+    scene = Scene("projection", chest(0).image, chest(0).masks, unjudged=frozenset({"nodule"}))
+    write_shard(tmp_path / "film", [scene], "p")
+    shards = [{"name": "film", "split": "held_out_patient", "scenes": 1}]
+    (tmp_path / "manifest.json").write_text(json.dumps({"shards": shards}))
+    (truth,) = read_truths(tmp_path)
+    assert (truth.shows({"nodule"}), truth.shows({"consolidation"}), truth.normal) == (None, False, False)
+
+
 def test_sentences_are_cut_after_full_stops() -> None:
     text = "<think>\n</think><answer>FINDINGS:\nThe right lung [SEG] is clear.\nNo nodule.\nIMPRESSION:\nNo acute finding.\n</answer>"
     assert sentences_in(text) == ("The right lung is clear.", "No nodule.")
