@@ -20,8 +20,9 @@ SENTENCES = [
 ]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> None:
+    """Whatever other tests of this process have set: the order of additions depends on it."""
     torch.set_num_threads(1)
 
 

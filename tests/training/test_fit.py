@@ -104,6 +104,7 @@ def forked(rank: int, processes: int, port: int, work: Callable[[], None]) -> Ba
     """A process of its own, one of a group where there are several."""
 
     def child() -> None:
+        torch.set_num_threads(1)  # the threads of the process that it was forked from are not in it: waiting for them would never end
         for state in (AcceleratorState, GradientState):  # as in a new interpreter
             state._shared_state.clear()
         PartialState._shared_state.clear()
