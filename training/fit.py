@@ -72,6 +72,10 @@ def main(
     data: Annotated[list[Path], typer.Option(help="Cases made by training.data.cases; may be given again, for more or to count twice.")],
     out: Annotated[Path, typer.Option(help="Where weights, checkpoint, losses and pictures go.")],
     start: Annotated[Path | None, typer.Option(help="Begin with what this run (or this folder of weights) holds.")] = None,
+    rehearse: Annotated[
+        list[Path] | None,
+        typer.Option(help="Cases of an earlier training, to keep what they taught: as many as of --data are mixed in. May be given again."),
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Continue from the checkpoint in the output folder, if there is one.")] = False,
     steps: Annotated[int | None, typer.Option(help="Stop after so many steps; --resume goes on, also with cases that came since.")] = None,
 ) -> None:
@@ -83,7 +87,8 @@ def main(
     torch.set_num_threads(settings.threads)
     (out / "pictures").mkdir(parents=True, exist_ok=True)
     resume = resume and (out / CHECKPOINT).exists()
-    run = begin(settings, cases, out if resume else None)
+    rehearsed = Cases(rehearse[0], "train", *rehearse[1:]) if rehearse else ()
+    run = begin(settings, cases, out if resume else None, rehearsed)
     shown = Cases(data[0], "held_out_scenes") or Cases(data[0], "held_out_patient")
     if resume:
         run.restore(torch.load(out / CHECKPOINT, weights_only=True))

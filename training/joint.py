@@ -31,6 +31,7 @@ class Scaffold(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.coverage = nn.Linear(config.text.hidden_size, len(PARTS))
+        nn.init.zeros_(self.coverage.weight)  # drawn at random, it would first of all shake the towers of a model that sees already
         self.prompts = nn.Embedding(len(LABELS), config.segmenter.feature_size)
 
 

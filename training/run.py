@@ -33,6 +33,8 @@ from training.stages import Config, Part, Stage, freeze, multiplies_bfloat16, op
 from training.stream import Material, Stream
 
 WEIGHTS, SCAFFOLD = "weights", "scaffold.safetensors"
+LABELLED_ROWS = 24
+"""Packed rows of reports, some hundred masks, on which the projector's prompts are looked at."""
 FIGURES = ("total", "token", "dice", "mask_cross_entropy", "quality", "prompt", "coverage", "seg_token_gradient", "seg_mask_gradient")
 """What is logged of a step: losses, and the gradient norms of :class:`training.joint.Learner`."""
 
@@ -72,7 +74,7 @@ class Run:
         """How much of the current stage is done; 1 or more ends it."""
         if self.stage is None:
             return 1.0
-        passes = (self.counts.samples - self.counts.entered_samples) / len(self.streams[0].cases)
+        passes = (self.counts.samples - self.counts.entered_samples) / self.streams[0].pass_samples
         return self.stage.share(self.counts.step, passes, self.counts.seconds - self.counts.entered_seconds)
 
     def enter(self) -> None:
@@ -81,9 +83,8 @@ class Run:
         if stage is None:
             return
         self.groups: dict[Part, list[nn.Parameter]] = freeze(self.model, stage)
-        prompted = bool(stage.images and stage.weights.masks)
         self.scaffold.coverage.requires_grad_(stage.weights.coverage > 0)
-        self.scaffold.prompts.requires_grad_(prompted)
+        self.scaffold.prompts.requires_grad_(stage.prompts_labels)
         extra = [parameter for parameter in self.scaffold.parameters() if parameter.requires_grad]
         self.machine.free_memory()
         self.learner = Learner(self.model, self.scaffold)
@@ -131,13 +132,14 @@ class Run:
             self.optimizer.load_state_dict(state["optimizer"])
 
 
-def begin(config: Config, cases: Sequence[Case], folder: Path | None = None) -> Run:
+def begin(config: Config, cases: Sequence[Case], folder: Path | None = None, rehearsed: Sequence[Case] = ()) -> Run:
     """A run at its first step, in each of the processes that were launched.
 
     Args:
         config: says where it starts: random weights of a model size, or what finished runs left.
         cases: what it learns from.
         folder: of the same run, stopped before: sizes and vocabulary are taken from there; :meth:`Run.restore` does the rest.
+        rehearsed: cases of an earlier training; as many of them as of ``cases`` are learned from, so that what they taught is kept.
 
     Raises:
         EngineError: where weights to start from are missing or do not fit each other, processes cannot share the rows evenly, or DeepSpeed
@@ -176,10 +178,28 @@ def begin(config: Config, cases: Sequence[Case], folder: Path | None = None) -> 
     if config.gradient_checkpointing:
         model.mllm.activation_checkpointing_enable()
     encode = Encoder(model, language, config.augmentation)
-    streams = [Stream(cases, encode, config, window) for window in range(machine.process_index * each, (machine.process_index + 1) * each)]
+    streams = [
+        Stream(cases, encode, config, window, rehearsed=rehearsed)
+        for window in range(machine.process_index * each, (machine.process_index + 1) * each)
+    ]
+    prompted = any(stage.prompts_labels for stage in config.stages)
+    if config.start and not folder and prompted and not (config.start.get("segmenter", config.start["mllm"]) / SCAFFOLD).exists():
+        _label(scaffold, model, Stream(cases, encode, config, 0, rehearsed=rehearsed))
     run = Run(config, model.to(machine.device).train(), language, scaffold.to(machine.device), machine, streams)
     run.enter()
     return run
+
+
+def _label(scaffold: Scaffold, model: UnifiedModel, stream: Stream) -> None:
+    """Let the prompt of each label begin where the projector's are, on the mean over some reports; a label that none of them has stays."""
+    asked = Stage(name="", steps=1, learning_rates={"projector": 1.0})
+    rows = (row for row in stream.materials(asked) if isinstance(row, Row) and len(row.masks))
+    known = [cached(model, row) for row in islice(rows, LABELLED_ROWS)]
+    labels = torch.cat([each.mask_labels for each in known])
+    with torch.no_grad():
+        prompts = model.project(torch.cat([each.states for each in known]))
+        for label in labels.unique():
+            scaffold.prompts.weight[label] = prompts[labels == label].mean(0)
 
 
 def _left_in(folder: Path) -> tuple[UnifiedModel, Language, Scaffold]:

@@ -80,6 +80,7 @@ class Stage(Checked):
         images: 0, or the pictures of one step of a stage without any text: the vision tower learns from the coverage loss, and the
             segmenter from prompts that are learned for each label and thrown away afterwards.
         tasks: how often each task is asked for, in any unit; the words of ``ai_engine.model.prompt.Task``.
+        balanced: whether cases with a finding and cases without are learned from as often as each other, whatever there is more of.
         learning_rates: peak rate of every part that learns; a part that is not named is frozen.
         weights: of the losses.
         warmup_steps: steps of linear warm-up; after them the rate follows a cosine down to ``final_rate`` of the peak.
@@ -95,6 +96,7 @@ class Stage(Checked):
     minutes: float | None = Field(None, gt=0)
     images: int = Field(0, ge=0)
     tasks: dict[Task, Annotated[float, Field(gt=0)]] = Field({"report": 1.0}, min_length=1)
+    balanced: bool = False
     learning_rates: dict[Part, Rate]
     weights: Weights = Weights()
     warmup_steps: int = Field(0, ge=0)
@@ -128,6 +130,11 @@ class Stage(Checked):
         if self.cached_rows and spoken:
             raise ValueError(f"Stage {self.name!r} caches [SEG] states while {sorted(spoken)} change: freeze them or set cached_rows to 0.")
         return self
+
+    @property
+    def prompts_labels(self) -> bool:
+        """Whether the segmenter is prompted with what it learns for each label, instead of ``[SEG]`` states."""
+        return self.images > 0 and self.weights.masks
 
     def share(self, step: int, passes: float, seconds: float) -> float:
         """How much of the stage is done after ``step`` steps, ``passes`` over the cases and ``seconds``; 1 or more ends it."""

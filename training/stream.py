@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.data.cases import Case
 from training.examples import Encoder, Pictures
 from training.packing import Row, pack
+from training.parts import is_finding
 from training.stages import Config, Stage
 
 Material = Row | Pictures
@@ -19,7 +22,10 @@ Material = Row | Pictures
 
 @dataclass
 class Stream:
-    """Material without end: one of ``config.rows`` streams that share the windows. ``window`` and ``row`` say where it stands."""
+    """Material without end: one of ``config.rows`` streams that share the windows. ``window`` and ``row`` say where it stands.
+
+    Where there are ``rehearsed`` cases, every second one of the material is one of them.
+    """
 
     cases: Sequence[Case]
     encode: Encoder
@@ -27,6 +33,12 @@ class Stream:
     window: int
     row: int = 0
     dropped: set[str] = field(default_factory=set)
+    rehearsed: Sequence[Case] = ()
+
+    @property
+    def pass_samples(self) -> int:
+        """Samples of one pass over the cases, with as many rehearsed ones."""
+        return len(self.cases) * (2 if self.rehearsed else 1)
 
     def materials(self, stage: Stage) -> Iterator[Material]:
         """Yield a stage's material from where the stream stands; the next window is encoded meanwhile."""
@@ -46,19 +58,37 @@ class Stream:
             self.window, self.row = self.window + self.config.rows, 0
 
     def _window(self, window: int, stage: Stage) -> list[Material]:
-        whole = max(1, self.config.window // stage.images) * stage.images if stage.images else self.config.window
-        size = min(whole, len(self.cases))
-        per_epoch = len(self.cases) // size
-        order = np.random.default_rng((self.config.seed, window // per_epoch)).permutation(len(self.cases))
-        chosen = [int(index) for index in order[(window % per_epoch) * size :][:size]]
-        draws = [np.random.default_rng((self.config.seed, 1, window, index)) for index in chosen]
+        chosen = self._chosen(window, stage)
+        draws = [np.random.default_rng((self.config.seed, 1, window, place)) for place, _ in chosen]
+        cases = [case for _, case in chosen]
         if stage.images:
-            parts = [slice(first, first + stage.images) for first in range(0, size, stage.images)]
-            return [self.encode.pictures([self.cases[index] for index in chosen[part]], draws[part], stage.weights) for part in parts]
+            parts = [slice(first, first + stage.images) for first in range(0, len(cases), stage.images)]
+            return [self.encode.pictures(cases[part], draws[part], stage.weights) for part in parts]
         shares = np.array(list(stage.tasks.values())) / sum(stage.tasks.values())
-        drawn = np.random.default_rng((self.config.seed, 3, window)).choice(len(shares), size, p=shares)
+        drawn = np.random.default_rng((self.config.seed, 3, window)).choice(len(shares), len(cases), p=shares)
         tasks = [list(stage.tasks)[each] for each in drawn]
-        asked = zip(chosen, draws, tasks, strict=True)
-        samples = [self.encode.sample(self.cases[index], rng, stage.weights, task) for index, rng, task in asked]
+        samples = [self.encode.sample(case, rng, stage.weights, task) for case, rng, task in zip(cases, draws, tasks, strict=True)]
         rows = pack(samples, self.config.row_tokens, self.encode.language.seg, self.dropped.add)
         return [rows[index] for index in np.random.default_rng((self.config.seed, 2, window)).permutation(len(rows))]
+
+    def _chosen(self, window: int, stage: Stage) -> list[tuple[int, Case]]:
+        """The cases of a window, each with a number of its own."""
+        dealt = self._balanced if stage.balanced else np.arange(len(self.cases))
+        whole = max(1, self.config.window // stage.images) * stage.images if stage.images else self.config.window
+        size = min(max(1, whole // 2) if self.rehearsed else whole, len(dealt))
+        per_epoch = len(dealt) // size
+        order = np.random.default_rng((self.config.seed, window // per_epoch)).permutation(dealt)
+        chosen = [(place, self.cases[place]) for place in order[(window % per_epoch) * size :][:size].tolist()]
+        if not self.rehearsed:
+            return chosen
+        old = np.random.default_rng((self.config.seed, 5, window)).integers(len(self.rehearsed), size=size).tolist()
+        beside = [(len(self.cases) + place, self.rehearsed[place]) for place in old]
+        return [each for pair in zip(chosen, beside, strict=True) for each in pair]
+
+    @cached_property
+    def _balanced(self) -> NDArray[np.intp]:
+        """Places of the cases, those with a finding or those without so often that there are about as many of both."""
+        abnormal = np.array([any(map(is_finding, case.masks)) for case in self.cases])
+        groups = [np.flatnonzero(abnormal), np.flatnonzero(~abnormal)]
+        most = max(map(len, groups))
+        return np.concatenate([np.tile(group, round(most / len(group))) for group in groups if len(group)])

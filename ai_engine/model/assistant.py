@@ -6,7 +6,7 @@ what somebody points at.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from math import exp
 from pathlib import Path
@@ -106,7 +106,8 @@ class Assistant:
         A finding that is drawn, but less probable than a report may state, is said to be absent.
         """
         channels = windowed(array, kind)
-        generated, text = self._answer(channels, SEGMENTATION_QUERIES[0].format(target=target), spacing_mm)
+        visual = self._see([channels], spacing_mm)
+        generated, text = self._answer(visual, SEGMENTATION_QUERIES[0].format(target=target))
         answer = parse_segmentation(text)
         if len(answer.labels) != len(generated.seg_states):
             raise UnreadableAnswer(_SPELLED, text)
@@ -114,9 +115,8 @@ class Assistant:
         masks = self.drawer.draw_states(picture, generated.seg_states)
         drawn = zip(answer.labels, masks, generated.seg_states, strict=True)
         places = [Located(label, mask, seg_state=state) for label, mask, state in drawn]
-        return self._held_to_bound(
-            Reply(answer.text, exp(generated.log_probabilities[0]), tuple(places)), channels, spacing_mm, picture.features
-        )
+        reply = Reply(answer.text, exp(generated.log_probabilities[0]), tuple(places))
+        return self._held_to_bound(reply, visual, lambda: picture.features)
 
     def detect(self, array: NDArray[np.float32], kind: Kind, target: str, spacing_mm: tuple[float, float] | None = None) -> Reply:
         """Box ``target``, such as ``left lung``; any words, neutralised. An absent one is answered by a sentence without a box.
@@ -124,16 +124,17 @@ class Assistant:
         A finding that is boxed, but less probable than a report may state, is said to be absent.
         """
         channels = windowed(array, kind)
-        generated, text = self._answer(channels, DETECTION_QUERIES[0].format(target=target), spacing_mm)
+        visual = self._see([channels], spacing_mm)
+        generated, text = self._answer(visual, DETECTION_QUERIES[0].format(target=target))
         frame = Letterbox.fit(channels.shape[1:], self.config.image_size, spacing_mm)
         boxes = ((part.name, _in_source(part.box, frame)) for part in parse_detection(text))
         places = tuple(Located(name or target, box=box) for name, box in boxes if box is not None)
         reply = Reply(text.removesuffix(END).strip(), exp(generated.log_probabilities[0]), places)
-        return self._held_to_bound(reply, channels, spacing_mm)
+        return self._held_to_bound(reply, visual, lambda: self.drawer.encode_channels(channels, spacing_mm).features)
 
     def ask(self, array: NDArray[np.float32], kind: Kind, question: str, spacing_mm: tuple[float, float] | None = None) -> Reply:
         """Answer a question about an image with a word or phrase; any words, neutralised."""
-        generated, text = self._answer(windowed(array, kind), f"{question} {BRIEFLY}", spacing_mm)
+        generated, text = self._answer(self._see([windowed(array, kind)], spacing_mm), f"{question} {BRIEFLY}")
         return Reply(parse_question(text), exp(generated.log_probabilities[0]))
 
     def evidence(
@@ -145,21 +146,14 @@ class Assistant:
         with torch.inference_mode(), memory_errors():
             return evidence(self.model, self.language, self._see([channels], spacing_mm), features, targets)
 
-    def _held_to_bound(
-        self,
-        reply: Reply,
-        channels: NDArray[np.uint8],
-        spacing_mm: tuple[float, float] | None,
-        features: list[torch.Tensor] | None = None,
-    ) -> Reply:
-        """Hold the findings that a reply points at to the bound of :meth:`_doubts`; ``features``: SAM 2's, where they are known."""
+    def _held_to_bound(self, reply: Reply, visual: torch.Tensor, features: Callable[[], list[torch.Tensor]]) -> Reply:
+        """Hold the findings that a reply points at to the bound of :meth:`_doubts`; ``features``: SAM 2's, which not every reply needs."""
         presence = self.config.presence
         asked = [each.label for each in reply.places if any(TERMS[name].kind != "structure" for name in names_in(each.label))]
         if presence is None or not presence.doubt_below or not asked:
             return reply
-        features = features or self.drawer.encode_channels(channels, spacing_mm).features
         with torch.inference_mode(), memory_errors():
-            answers = evidence(self.model, self.language, self._see([channels], spacing_mm), features, asked)
+            answers = evidence(self.model, self.language, visual, features(), asked)
         chances = {label: presence.probability(each.said, each.drawn) for label, each in answers.items()}
         improbable = [label for label, chance in chances.items() if chance < presence.doubt_below]
         if not improbable:
@@ -168,9 +162,8 @@ class Assistant:
         text = compose_segmentation([each.label for each in kept], improbable).replace(f" {SEG}", "")
         return Reply(text, reply.confidence if kept else 1 - max(chances.values()), kept)
 
-    def _answer(self, channels: NDArray[np.uint8], query: str, spacing_mm: tuple[float, float] | None) -> tuple[Generated, str]:
+    def _answer(self, visual: torch.Tensor, query: str) -> tuple[Generated, str]:
         with memory_errors():
-            visual = self._see([channels], spacing_mm)
             prompt = prompt_ids(self.language, self.config.visual_tokens, query)
             (generated,) = self.model.generate([prompt], visual, self.maximum_new_tokens)
         return generated, self.language.decode(generated.ids)
@@ -179,8 +172,8 @@ class Assistant:
         self, pictures: Sequence[NDArray[np.uint8]], query: str, spacing_mm: tuple[float, float] | None, indication: str
     ) -> list[Reading | UnreadableAnswer]:
         prompt = prompt_ids(self.language, self.config.visual_tokens, query, indication)
+        visual = self._see(pictures, spacing_mm)
         with memory_errors():
-            visual = self._see(pictures, spacing_mm)
             answers = self.model.generate([prompt] * len(pictures), visual, self.maximum_new_tokens)
         texts = [self.language.decode(generated.ids) for generated in answers]
         parsed = [_parsed(text, len(generated.seg_states)) for text, generated in zip(texts, answers, strict=True)]
@@ -203,7 +196,7 @@ class Assistant:
         """Return the visual tokens of pictures (channel, row, column), one picture after the other."""
         frames = [Letterbox.fit(channels.shape[1:], self.config.image_size, spacing_mm) for channels in pictures]
         patches = [mllm_input(frame.image(channels)) for frame, channels in zip(frames, pictures, strict=True)]
-        with torch.inference_mode():
+        with torch.inference_mode(), memory_errors():
             return self.model.see(self._tensor(np.concatenate(patches)))
 
     def follow(

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,9 +27,12 @@ from training.data.cases import write_shard
 from training.data.scene import Scene
 from training.evaluation.overlap import dice
 from training.fit import CHECKPOINT, draw, main, outdated, write
+from training.joint import cached
+from training.packing import Row
+from training.parts import LABELS
 from training.pictures import draw_losses
 from training.run import FIGURES, Counts, Run, begin, train
-from training.stages import Augmentation, Config
+from training.stages import Augmentation, Config, Stage
 
 CASES = [chest(seed) for seed in range(9)]
 STILL = Augmentation(zoom=0, shift=0, turn_degrees=0, contrast=0, noise=0)
@@ -229,7 +233,7 @@ def test_one_command_fits_goes_on_and_starts_a_further_run(tmp_path: Path) -> No
     assert names == ["pictures"] * 2 + ["warm-up"] * 3
     assert {path.name for path in (tmp_path / "first" / "pictures").iterdir()} == {"losses.png", "0-000002.png", "1-000003.png"}
 
-    main(config, [tmp_path], tmp_path / "second", start=tmp_path / "first", steps=1)
+    main(config, [tmp_path], tmp_path / "second", start=tmp_path / "first", rehearse=[tmp_path], steps=1)
     first, second = (load_weights(tmp_path / name / "weights")[0].state_dict() for name in ("first", "second"))
     projector = [name for name in first if name.startswith("seg_projector.")]
     assert projector
@@ -272,6 +276,25 @@ def test_the_segmenter_learns_by_itself_from_prompts_of_labels() -> None:
     train(run, lambda run: None)
     assert run.log[-1]["dice"] < 0.5 * run.log[0]["dice"]
     assert all(torch.equal(value, spoken[name]) for name, value in run.model.mllm.state_dict().items())
+
+
+def test_the_prompts_of_labels_begin_where_the_weights_already_put_them(through: tuple[Run, Path], tmp_path: Path) -> None:
+    """A folder of weights has none of its own; random ones would first make the segmenter forget what it knows."""
+    weights = through[1] / "10" / "weights"
+    stage = {"name": "masks", "steps": 1, "images": 2, "learning_rates": {"segmenter": 1e-3}, "weights": {"token": 0}}
+    config = configuration().model_dump() | {"model": None, "start": {"mllm": weights}, "stages": [stage]}
+    begun = begin(Config.model_validate(config), CASES)
+    prompts = begun.scaffold.prompts.weight.detach()
+    said: dict[str, list[torch.Tensor]] = {label: [] for label in ("right lung", "left lung", "mediastinum")}
+    for row in islice(begun.streams[0].materials(Stage(name="", steps=1, learning_rates={"projector": 1.0})), 8):
+        assert isinstance(row, Row)
+        targets = cached(begun.model, row)
+        for state, label in zip(targets.states, targets.mask_labels.tolist(), strict=True):
+            said[LABELS[label]].append(begun.model.project(state).detach())
+    for label, projected in said.items():
+        away = [(each - prompts[LABELS.index(label)]).norm() for each in projected]
+        elsewhere = [(each - prompts[LABELS.index("right nodule")]).norm() for each in projected]
+        assert max(away) < 0.2 * min(elsewhere), f"{label} begins near what the projector makes of it"
 
 
 @pytest.mark.parametrize(("able", "precision"), [({"amx_bf16": True}, "bf16"), ({"avx2": True, "avx512_bf16": False}, "no")])

@@ -244,7 +244,7 @@ def make(out: Path, sources: Path, train: int, held_out: int, seed: int, process
     """
     out.mkdir(parents=True, exist_ok=True)
     path = out / "manifest.json"
-    manifest: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {"seed": seed, "shards": []}
+    manifest: Any = read_manifest(path) if path.exists() else {"seed": seed, "shards": []}
     if manifest["seed"] != seed:
         raise ManifestError(f"{out} was made with seed {manifest['seed']}; choose another folder.")
     done = {shard["name"] for shard in manifest["shards"]}

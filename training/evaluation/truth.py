@@ -273,7 +273,7 @@ def _grey(path: Path) -> Image.Image:
     try:
         return Image.open(path).convert("L")
     except OSError as error:
-        raise ManifestError(f"{path} is not an image that can be read; replace it, or take it out of the list.") from error
+        raise ManifestError(f"{path} cannot be read as an image ({error}); replace it, or take it out of the list.") from error
 
 
 def _mask(path: Path, size: tuple[int, int]) -> Mask:
