@@ -106,7 +106,7 @@ class Learner(nn.Module):
         if stage.weights.prompt:
             losses["prompt"] = prompt_loss(prompts, self.scaffold.prompts(targets.mask_labels).detach())
         if stage.weights.dice or stage.weights.mask_cross_entropy:
-            features = self.model.encode_image(targets.segmenter_pixels.float())
+            features = self.model.encode_image(targets.segmenter_pixels.to(prompts.dtype))
             losses |= compared(*self.model.decode_masks(features, prompts, targets.mask_images), targets.masks, stage.weights)
         return losses
 
@@ -129,7 +129,7 @@ class Learner(nn.Module):
     def _drawn(self, pictures: Pictures) -> tuple[Tensor, Tensor]:
         if pictures.segmenter_pixels is None:
             raise ValueError("These pictures were made without what the segmenter sees.")
-        features = self.model.encode_image(pictures.segmenter_pixels)
+        features = self.model.encode_image(pictures.segmenter_pixels.to(self.scaffold.prompts.weight.dtype))
         return self.model.decode_masks(features, self.scaffold.prompts(pictures.mask_labels), pictures.mask_images)
 
     def _note(self, name: str, gradient: Tensor) -> None:

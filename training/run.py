@@ -6,6 +6,7 @@ them, and their gradients are averaged, so that the update is the one that a sin
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -146,7 +147,8 @@ def begin(config: Config, cases: Sequence[Case], folder: Path | None = None, reh
             cannot scale gradients where a stage wants it.
     """
     torch.manual_seed(config.seed)
-    cpu = not torch.cuda.is_available()
+    # Told to stay on the CPU, accelerate would silently do without DeepSpeed.
+    cpu = not torch.cuda.is_available() and os.environ.get("ACCELERATE_USE_DEEPSPEED") != "true"
     processes = PartialState(cpu=cpu).num_processes
     if config.rows % processes:
         raise EngineError(f"{processes} processes cannot share {config.rows} rows a step evenly: change rows.")
@@ -249,7 +251,9 @@ def learn(run: Run, material: Material | Targets, stage: Stage, rate: float) -> 
     with run.machine.accumulate(run.losses_of):
         losses = run.losses_of(material, stage)
         loss = total(losses, stage.weights)
-        if not loss.requires_grad:  # nothing in this row that the stage's parts could learn, but the other processes wait for a gradient
+        # Where nothing in this row is for the stage's parts, or not for all of them, the other processes wait for a gradient all the same;
+        # DeepSpeed does not even find out which parameters have none.
+        if not loss.requires_grad or run.machine.distributed_type is DistributedType.DEEPSPEED:
             loss = loss + 0 * torch.stack([parameter.sum() for group in run.groups.values() for parameter in group]).sum()
         run.learner.seg_gradients = {}
         run.machine.backward(loss)

@@ -132,9 +132,10 @@ class Segmenter(nn.Module):
             image_index = torch.zeros(count, dtype=torch.long, device=device)
         *finer, image = (level.index_select(0, image_index) for level in features)
         sparse, dense = self._embedded(prompts)
+        places = self.sam2_model.get_image_wide_positional_embeddings().to(image.dtype)
         logits, iou, tokens, presence = self.sam2_model.mask_decoder(
             image_embeddings=image,
-            image_positional_embeddings=self.sam2_model.get_image_wide_positional_embeddings().expand(count, -1, -1, -1),
+            image_positional_embeddings=places.expand(count, -1, -1, -1),
             sparse_prompt_embeddings=sparse,
             dense_prompt_embeddings=dense,
             multimask_output=self._multimask and prompts.is_ambiguous,

@@ -146,7 +146,7 @@ class UnifiedModel(nn.Module):
 
     def project(self, states: torch.Tensor) -> torch.Tensor:
         """Turn [SEG] states [mark, channel] into the segmenter's prompts [mark, channel]."""
-        prompts: torch.Tensor = self.seg_projector(states)
+        prompts: torch.Tensor = self.seg_projector(states.to(self.seg_projector[0].weight.dtype))
         return prompts
 
     def encode_image(self, pixels: torch.Tensor) -> list[torch.Tensor]:
