@@ -1,7 +1,25 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
+import typer
 
-from training.calibrate import best_bound, bound_of, fit
+from ai_engine.model.assistant import Assistant
+from ai_engine.model.config import TINY
+from ai_engine.model.language import Language
+from ai_engine.model.unified import UnifiedModel
+from ai_engine.model.weights import save_weights
+from tests.training.conftest import SENTENCES
+from tests.training.phantom import chest, with_nodule
+from training.calibrate import ask, best_bound, bound_of, fit, main
+from training.data.cases import Case, write_shard
+from training.data.manifest import ManifestError
+from training.data.scene import Scene
+from training.data.tasks import SIDED
+from training.evaluation.truth import scenes
 
 
 def test_odds_that_are_twice_too_sure_are_halved() -> None:
@@ -41,3 +59,57 @@ def test_a_bound_calls_as_many_as_other_weights_did() -> None:
     probabilities = np.array([0.1, 0.2604, 0.7, 0.4])
     for count in (1, 2, 3):
         assert (probabilities >= bound_of(probabilities, count)).sum() == count
+
+
+def with_side(side: str) -> Case:
+    """A chest with a nodule on one side, or on none."""
+    case = with_nodule(40, 60) if side == "left" else chest(1)
+    return replace(case, unjudged=frozenset({"pneumothorax"}))
+
+
+@pytest.fixture(scope="module")
+def calibrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with weights of a tiny model, scenes, and the patients that a fold of collected cases held out."""
+    folder = tmp_path_factory.mktemp("calibrated")
+    language = Language.train(SENTENCES * 4, TINY.vocabulary_size)
+    torch.manual_seed(0)
+    save_weights(folder / "weights", UnifiedModel(TINY, language), language)
+    for name, split in (("scenes", "held_out_scenes"), ("fold", "held_out_patient")):
+        made = [Scene(case.kind, case.image, case.masks, unjudged=case.unjudged) for case in [with_side("left"), with_side("none")] * 3]
+        write_shard(folder / name / split, made, "phantom")
+        (folder / name / "manifest.json").write_text(json.dumps({"shards": [{"name": split, "split": split, "scenes": len(made)}]}))
+    return folder
+
+
+def bound_in(weights: Path) -> float:
+    return float(json.loads((weights / "config.json").read_text())["presence"]["doubt_below"])
+
+
+def test_nothing_is_asked_of_what_nobody_looked_for_nor_of_what_is_withheld(calibrated: Path) -> None:
+    assistant = Assistant.load(calibrated / "weights", threads=1)
+    truths = scenes(calibrated / "fold", "held_out_patient")
+    scores, there = ask(assistant, truths)
+    fewer, _ = ask(assistant, truths, but=["pleural effusion"])
+    assert (len(there), int(there.sum())) == (len(scores), 3), "one left nodule on every second of six films"
+    assert len(scores) == 6 * (len(SIDED) - 2), "on neither side of any film"
+    assert len(fewer) == len(scores) - 6 * 2
+
+
+def test_the_bound_comes_from_scenes_from_held_out_patients_or_from_elsewhere(calibrated: Path) -> None:
+    weights, data = calibrated / "weights", [calibrated / "scenes"]
+    main(weights, data)
+    of_scenes = bound_in(weights)
+    main(weights, data, bound_on=calibrated / "fold")
+    assert bound_in(weights) == of_scenes, "the same films under another name"
+    main(weights, data, bound=0.37, unreliable=["mass"])
+    assert bound_in(weights) == 0.37
+    assert json.loads((weights / "config.json").read_text())["unreliable"] == ["mass"]
+    main(weights, data, like=weights)
+    assert bound_in(weights) <= 0.37
+    with pytest.raises(typer.BadParameter, match="in one way"):
+        main(weights, data, bound=0.37, bound_on=calibrated / "fold")
+
+
+def test_a_bound_on_findings_that_nobody_has_is_refused(calibrated: Path) -> None:
+    with pytest.raises(ManifestError, match="none of the findings"):
+        main(calibrated / "weights", [calibrated / "scenes"], bound_on=calibrated / "fold", unreliable=["nodule"])
