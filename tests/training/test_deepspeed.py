@@ -61,7 +61,7 @@ def material(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def fit(python: Path, launched: list[str], script: list[str], material: Path, out: Path, *further: str) -> subprocess.CompletedProcess[str]:
-    asked = ["--num_processes", "2", "--num_machines", "1", "--mixed_precision", "bf16", "--dynamo_backend", "no", *launched, *script]
+    asked = ["--num_processes", "2", *launched, *script]
     given = ["--config", str(material / "config.yaml"), "--data", str(material), "--out", str(out), *further]
     settings = {"PYTHONPATH": str(ROOT), "DS_ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "PATH": f"{python.parent}:{os.environ['PATH']}"}
     command = [python, "-m", "accelerate.commands.launch", *asked, *given]
