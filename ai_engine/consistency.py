@@ -15,11 +15,16 @@ It looks at one picture in the standard view (the patient's right on the image's
     the box of the reasoning and the mask disagree          flagged
     a place is far too large for its name                   flagged
     one finding is both stated and denied                   the denial is withheld, the statement flagged
+    a structure is called normal, and a finding in it is
+    stated, or the model doubts that there is none          flagged
+    a structure is called abnormal, and nothing is stated
+    in it                                                   flagged
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -45,6 +50,13 @@ BOX_IOU = 0.3
 LARGEST_SHARE = {"nodule": 0.05, "mass": 0.3}
 """The largest share of the body's area that a place of this name may take; ``LARGEST_SHARE_OF_ANY`` for the others."""
 LARGEST_SHARE_OF_ANY = 0.75
+WITHIN = {
+    "lung": ("nodule", "mass", "consolidation", "ground glass opacity"),
+    "heart": ("cardiomegaly",),
+}
+"""The findings that a structure is not normal with, as far as they are known; of other structures nobody can tell."""
+_ABNORMAL = re.compile(r"\b(?:abnormal|not clear|not normal|enlarged)\b", re.IGNORECASE)
+_NORMAL = re.compile(r"\b(?:clear|normal|unremarkable|no focal)\b", re.IGNORECASE)
 _AIR_HU = -500.0
 _OTHER_SIDE = {Side.RIGHT: Side.LEFT, Side.LEFT: Side.RIGHT}
 
@@ -125,7 +137,36 @@ def check(sentences: Sequence[ReadSentence], body: NDArray[np.bool_]) -> tuple[l
             withheld.append(f'Withheld, because the model doubts it when asked again: "{sentence.text}"')
         else:
             stated.append(checked)
-    return _without_contradictions(stated, withheld)
+    kept, withheld = _without_contradictions(stated, withheld)
+    not_denied = [each for each in sentences if each.doubted and each.presence is Presence.ABSENT]
+    return [replace(each, flags=(*each.flags, *_normality_flags(each.sentence, kept, not_denied))) for each in kept], withheld
+
+
+def _normality_flags(structure: ReadSentence, stated: Sequence[Checked], not_denied: Sequence[ReadSentence]) -> list[str]:
+    """Say where a structure is called normal or abnormal, and the findings in it say otherwise."""
+    normal = calls_normal(structure)
+    if normal is None:
+        return []
+
+    def in_it(sentences: Iterable[ReadSentence]) -> str:
+        names = (each.name for each in sentences if each.name in WITHIN[structure.name] and share_side(each, structure))
+        return " or ".join(dict.fromkeys(names))
+
+    there = in_it(each.sentence for each in stated if each.is_abnormal)
+    if not normal:
+        return [] if there else ["It is called abnormal, but no finding is stated in it."]
+    flags = [f"It is called normal, but {there} is stated in it."] if there else []
+    possible = in_it(not_denied)
+    return [*flags, f"It is called normal, but the model, asked again, does not rule out {possible}."] if possible else flags
+
+
+def calls_normal(sentence: ReadSentence) -> bool | None:
+    """Return whether a sentence calls its structure normal or abnormal; None where it says neither, or no finding in it is known."""
+    if sentence.name not in WITHIN:
+        return None
+    if _ABNORMAL.search(sentence.text):
+        return False
+    return True if _NORMAL.search(sentence.text) else None
 
 
 def _check_places(sentence: ReadSentence, body: NDArray[np.bool_], sides: _Sides) -> tuple[Checked, str]:
@@ -242,9 +283,14 @@ def _without_contradictions(stated: Sequence[Checked], withheld: list[str]) -> t
 
 
 def contradict(one: ReadSentence, other: ReadSentence) -> bool:
-    """Return whether two sentences are about the same name on the same side; no side, or both, meets either side."""
+    """Return whether two sentences are about the same name and may be about the same side."""
+    return bool(one.name) and one.name == other.name and share_side(one, other)
+
+
+def share_side(one: ReadSentence, other: ReadSentence) -> bool:
+    """Return whether two sentences may be about the same side; no side, or both, meets either side."""
     either = (None, Side.BILATERAL)
-    return bool(one.name) and one.name == other.name and (one.side == other.side or one.side in either or other.side in either)
+    return one.side == other.side or one.side in either or other.side in either
 
 
 def pixels_of(place: Place, shape: tuple[int, ...]) -> NDArray[np.bool_]:

@@ -208,3 +208,42 @@ def test_strays_are_erased_and_twins_are_kept() -> None:
     both_lungs = block(SHAPE, (20, 15, 60, 50)) | block(SHAPE, (20, 70, 60, 100))
     assert np.array_equal(without_strays(both_lungs), both_lungs)
     assert not without_strays(np.zeros(SHAPE, np.bool_)).any()
+
+
+OPACITY = "ground glass opacity"
+
+
+def clear(side: Side, text: str = "The {} lung is clear.") -> ReadSentence:
+    box = (20, 15, 90, 55) if side is Side.RIGHT else (20, 65, 90, 105)
+    return sentence(text.format(side), "lung", place(block(SHAPE, box), side=side), side=side)
+
+
+def flags_by_words(*sentences: ReadSentence) -> dict[str, tuple[str, ...]]:
+    return {each.sentence.text: each.flags for each in check(sentences, BODY)[0]}
+
+
+def test_a_lung_that_is_called_clear_is_flagged_where_the_model_does_not_rule_an_opacity_out() -> None:
+    denial = sentence("No left ground glass opacity.", OPACITY, side=Side.LEFT, presence=Presence.ABSENT)
+    doubted = replace(denial, doubted=True)
+    flag = f"It is called normal, but the model, asked again, does not rule out {OPACITY}."
+    right, left = clear(Side.RIGHT), clear(Side.LEFT)
+    assert flags_by_words(right, left, doubted) == {right.text: (), left.text: (flag,)}
+    assert flags_by_words(right, left, replace(doubted, side=None)) == {right.text: (flag,), left.text: (flag,)}
+    assert flags_by_words(right, left, denial) == {right.text: (), left.text: (), denial.text: ()}
+
+
+def test_a_lung_that_is_called_clear_is_flagged_where_a_finding_in_it_is_stated() -> None:
+    right, left = clear(Side.RIGHT), clear(Side.LEFT)
+    effusion = sentence("There is a left pleural effusion.", "pleural effusion", place(block(SHAPE, LEFT)), side=Side.LEFT)
+    assert flags_by_words(right, left, effusion)[left.text] == ()  # it lies in the pleura
+    flagged = flags_by_words(right, left, nodule(LEFT))
+    assert (flagged[right.text], flagged[left.text]) == ((), ("It is called normal, but nodule is stated in it.",))
+
+
+def test_a_lung_that_is_called_abnormal_is_flagged_where_nothing_in_it_is_stated() -> None:
+    ill = clear(Side.LEFT, "The {} lung is not clear.")
+    flag = "It is called abnormal, but no finding is stated in it."
+    assert flags_by_words(ill)[ill.text] == (flag,)
+    assert flags_by_words(ill, nodule(LEFT))[ill.text] == ()
+    assert flags_by_words(ill, replace(nodule(LEFT), doubted=True))[ill.text] == (flag,)
+    assert flags_by_words(ill, nodule(RIGHT, side=Side.RIGHT))[ill.text] == (flag,)

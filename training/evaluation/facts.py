@@ -7,11 +7,10 @@ somewhere is also grounded where its box lies on the true one (intersection over
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 
-from ai_engine.consistency import pixels_of
+from ai_engine.consistency import WITHIN, calls_normal, pixels_of
 from radiology.finding import Presence, Side
 from radiology.terms import TERMS
 from training.evaluation.counts import share
@@ -20,13 +19,6 @@ from training.evaluation.shown import Shown
 from training.evaluation.truth import SIDES, Truth
 
 GROUNDED = 0.5
-WITHIN = {
-    "lung": ("nodule", "mass", "consolidation", "ground glass opacity"),
-    "heart": ("cardiomegaly",),
-}
-"""The findings that a structure is not normal with, as far as they are known; of other structures no such sentence is judged."""
-_ILL = re.compile(r"\b(?:abnormal|not clear|not normal|enlarged)\b", re.IGNORECASE)
-_WELL = re.compile(r"\b(?:clear|normal|unremarkable|no focal)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -54,11 +46,12 @@ def claims(shown: Shown) -> Iterator[tuple[Fact, bool | None]]:
         if term.kind != "structure":
             names: tuple[str, ...] = (sentence.name,)
             there = sentence.presence is Presence.PRESENT
-        elif sentence.name in WITHIN and (_ILL.search(sentence.text) or _WELL.search(sentence.text)):
-            names = tuple(name for name in WITHIN[sentence.name] if name in shown.truth.judged)
-            there = _ILL.search(sentence.text) is not None
         else:
-            continue
+            normal = calls_normal(sentence)
+            if normal is None:
+                continue
+            names = tuple(name for name in WITHIN[sentence.name] if name in shown.truth.judged)
+            there = not normal
         for side in SIDES if sentence.side is Side.BILATERAL else (sentence.side,):
             fact = Fact(names, side if term.paired else None, there)
             places = [place for place in sentence.places if (place.side or sentence.side) in (side, Side.BILATERAL, None)]
