@@ -144,7 +144,7 @@ def test_a_folder_that_cannot_be_scored_is_refused_before_anything_is_read(folde
 
 def test_an_image_that_is_none_is_named(folder: Path) -> None:
     (folder / "images" / "a1.png").write_bytes(b"no picture")
-    with pytest.raises(ManifestError, match=r"a1\.png is not an image"):
+    with pytest.raises(ManifestError, match=r"a1\.png cannot be read as an image"):
         read_truths(folder)[0]
 
 
