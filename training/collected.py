@@ -78,6 +78,9 @@ def main(
     fold: Annotated[int, typer.Option(help="Which fold is held out.")] = 0,
     count: Annotated[int, typer.Option("--folds", help="How many folds there are.")] = 5,
     seed: Annotated[int, typer.Option(help="Deals the patients.")] = 0,
+    learn_from: Annotated[
+        int | None, typer.Option(min=1, help="Take only so many patients to learn from: what do more of them bring?")
+    ] = None,
     weights: Annotated[Path | None, typer.Option(help="Draws structures on radiographs without any mask.")] = None,
 ) -> None:
     """Write collected cases, split by patient."""
@@ -87,14 +90,22 @@ def main(
         raise ManifestError(f"{out} is there already; name another folder, or remove it first.")
     assistant = Assistant.load(weights) if weights else None
     truths = read_truths(cases)
-    held_out = set(folds([truth.patient for truth in truths], count, seed)[fold])
+    dealt = folds([truth.patient for truth in truths], count, seed)
+    held_out = set(dealt.pop(fold))
+    others = np.random.default_rng(seed).permutation(sorted(patient for each in dealt for patient in each)).tolist()
+    taken = held_out.union(others[:learn_from])  # fewer of them are always some of more
     out.mkdir(parents=True)
     scenes: dict[str, list[Scene]] = defaultdict(list)
+    unknown = 0
     for truth in track(truths, description="radiographs"):
+        if truth.patient not in taken:
+            continue
         drawn = structures(assistant, truth) if assistant is not None and not truth.masks else {}
         if (known := scene(truth, drawn)) is not None:
             scenes[truth.patient].append(known)
-    if unknown := len(truths) - sum(map(len, scenes.values())):
+        else:
+            unknown += 1
+    if unknown:
         print(f"{unknown} radiographs are left out: nobody looked for findings on them. Add masks, or list them in negatives.json.")
     shards = []
     for number, (patient, films) in enumerate(sorted(scenes.items())):
@@ -102,7 +113,9 @@ def main(
         split = "held_out_patient" if patient in held_out else "train"
         entry = {"name": name, "split": split, "patient": patient, "kind": "projection", "scenes": len(films)}
         shards.append(entry | {"sha256": write_shard(out / name, films, patient)})
-    (out / "manifest.json").write_text(json.dumps({"seed": seed, "fold": fold, "folds": count, "shards": shards}, indent=1))
+    (out / "manifest.json").write_text(
+        json.dumps({"seed": seed, "fold": fold, "folds": count, "learn_from": learn_from, "shards": shards}, indent=1)
+    )
     (out / "held_out.txt").write_text("\n".join(sorted(held_out)) + "\n")
 
 

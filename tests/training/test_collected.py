@@ -39,6 +39,19 @@ def test_radiographs_come_as_cases_with_findings_on_their_side(tmp_path: Path, f
     assert [case.masks for case in train + held_out if case.patient == "n"] == [{}]
 
 
+def test_fewer_patients_to_learn_from_are_some_of_more_and_the_held_out_stay(tmp_path: Path) -> None:
+    (tmp_path / "films").mkdir()
+    write_folder(tmp_path / "films")
+    learned_from, held_out = [], []
+    for learn_from in (1, 2):
+        main(tmp_path / "films", tmp_path / f"{learn_from}", fold=0, count=3, learn_from=learn_from)
+        learned_from.append({case.patient for case in Cases(tmp_path / f"{learn_from}", "train")})
+        held_out.append((tmp_path / f"{learn_from}" / "held_out.txt").read_text())
+    assert [len(each) for each in learned_from] == [1, 2]
+    assert learned_from[0] < learned_from[1]
+    assert held_out[0] == held_out[1]
+
+
 def test_what_nobody_judged_is_not_denied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     films = tmp_path / "films"
     films.mkdir()
