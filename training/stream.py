@@ -59,7 +59,7 @@ class Stream:
 
     def _window(self, window: int, stage: Stage) -> list[Material]:
         chosen = self._chosen(window, stage)
-        draws = [np.random.default_rng((self.config.seed, 1, window, place)) for place, _ in chosen]
+        draws = [np.random.default_rng((self.config.seed, 1, window, number)) for number, _ in chosen]
         cases = [case for _, case in chosen]
         if stage.images:
             parts = [slice(first, first + stage.images) for first in range(0, len(cases), stage.images)]
@@ -72,17 +72,17 @@ class Stream:
         return [rows[index] for index in np.random.default_rng((self.config.seed, 2, window)).permutation(len(rows))]
 
     def _chosen(self, window: int, stage: Stage) -> list[tuple[int, Case]]:
-        """The cases of a window, each with a number of its own."""
+        """The cases of a window, each with a number of its own, also where it comes again."""
         dealt = self._balanced if stage.balanced else np.arange(len(self.cases))
         whole = max(1, self.config.window // stage.images) * stage.images if stage.images else self.config.window
         size = min(max(1, whole // 2) if self.rehearsed else whole, len(dealt))
         per_epoch = len(dealt) // size
-        order = np.random.default_rng((self.config.seed, window // per_epoch)).permutation(dealt)
-        chosen = [(place, self.cases[place]) for place in order[(window % per_epoch) * size :][:size].tolist()]
+        order = np.random.default_rng((self.config.seed, window // per_epoch)).permutation(len(dealt))
+        chosen = [(deal, self.cases[dealt[deal]]) for deal in order[(window % per_epoch) * size :][:size].tolist()]
         if not self.rehearsed:
             return chosen
         old = np.random.default_rng((self.config.seed, 5, window)).integers(len(self.rehearsed), size=size).tolist()
-        beside = [(len(self.cases) + place, self.rehearsed[place]) for place in old]
+        beside = [(len(dealt) + place, self.rehearsed[place]) for place in old]
         return [each for pair in zip(chosen, beside, strict=True) for each in pair]
 
     @cached_property

@@ -78,3 +78,14 @@ def nodules(stream: Stream, stage: Stage, count: int) -> Iterator[bool]:
         assert material.coverage is not None
         for tokens in material.coverage.chunk(len(material.names)):
             yield bool(tokens[:, PARTS.index("nodule")].any())
+
+
+def test_a_case_that_comes_again_for_balance_is_varied_anew(stream: Stream) -> None:
+    again = Stream([NEW[0], *(with_nodule(40 + row, 60) for row in range(5))], stream.encode, stream.config, 0)
+    seen = []
+    for material in islice(again.materials(stage(balanced=True)), 20):
+        assert isinstance(material, Pictures)
+        assert material.pixel_values is not None
+        pictures = zip(material.names, material.pixel_values.chunk(len(material.names)), strict=True)
+        seen += [pixels.numpy().tobytes() for name, pixels in pictures if name == NEW[0].name]
+    assert len(set(seen)) == len(seen) > 10
