@@ -78,6 +78,11 @@ class Run:
         passes = (self.counts.samples - self.counts.entered_samples) / self.streams[0].pass_samples
         return self.stage.share(self.counts.step, passes, self.counts.seconds - self.counts.entered_seconds)
 
+    @property
+    def deals_optimizer(self) -> bool:
+        """Whether DeepSpeed keeps a part of the optimizer in each process."""
+        return self.machine.distributed_type is DistributedType.DEEPSPEED
+
     def enter(self) -> None:
         """Freeze what the current stage freezes, and start its optimizer."""
         stage = self.stage
@@ -102,12 +107,12 @@ class Run:
         self.enter()
 
     def state(self) -> dict[str, Any]:
-        """What a resumed run needs; to be called in every process."""
+        """What a resumed run needs, but for an optimizer that DeepSpeed has dealt out; to be called in every process."""
         places = gather_object([(stream.window, stream.row) for stream in self.streams])
         return {
             "model": self.model.state_dict(),
             "scaffold": self.scaffold.state_dict(),
-            "optimizer": self.optimizer.state_dict() if self.stage else {},
+            "optimizer": None if self.deals_optimizer else self.optimizer.state_dict() if self.stage else {},
             "places": places,
             "counts": [getattr(self.counts, each.name) for each in fields(Counts)],
             "log": self.log,
@@ -117,9 +122,9 @@ class Run:
         """Stand where ``state`` was saved, with as many processes as then.
 
         Raises:
-            EngineError: under DeepSpeed, which deals the optimizer's state out among the processes.
+            EngineError: now or then under DeepSpeed, which deals the optimizer's state out among the processes.
         """
-        if self.machine.distributed_type is DistributedType.DEEPSPEED:
+        if self.deals_optimizer or state["optimizer"] is None:
             raise EngineError("A run under DeepSpeed cannot be resumed; start another one from its weights with --start.")
         self.model.load_state_dict(state["model"])
         self.scaffold.load_state_dict(state["scaffold"])
@@ -253,7 +258,7 @@ def learn(run: Run, material: Material | Targets, stage: Stage, rate: float) -> 
         loss = total(losses, stage.weights)
         # Where nothing in this row is for the stage's parts, or not for all of them, the other processes wait for a gradient all the same;
         # DeepSpeed does not even find out which parameters have none.
-        if not loss.requires_grad or run.machine.distributed_type is DistributedType.DEEPSPEED:
+        if not loss.requires_grad or run.deals_optimizer:
             loss = loss + 0 * torch.stack([parameter.sum() for group in run.groups.values() for parameter in group]).sum()
         run.learner.seg_gradients = {}
         run.machine.backward(loss)
