@@ -12,7 +12,8 @@ test.each<[Partial<Statement>, string]>([
   [{ urgency: 'critical' }, 'critical'],
   [{ urgency: 'critical', presence: 'absent' }, 'absent'],
   [{ urgency: 'urgent', presence: 'undetermined' }, 'urgent'],
-  [{ kind: 'structure', urgency: 'none' }, 'structures'],
+  [{ kind: 'structure', urgency: 'none', flags: [] }, 'structures'],
+  [{ kind: 'structure', urgency: 'none', flags: ['It is called normal, but nodule is stated in it.'] }, 'routine'],
   [{ kind: '', urgency: 'none' }, 'routine'],
   [{ urgency: 'tomorrow' as never, kind: 'thing' as never }, 'routine'],
 ])('%o is listed as %s', (change, group) => {

@@ -12,12 +12,15 @@ export const GROUPS: readonly { group: Group; title: string }[] = [
   { group: 'structures', title: 'Structures' },
 ];
 
-/** An urgency that this version does not know must not hide a finding. */
-export function groupOf({ presence, kind, urgency }: Statement): Group {
+/**
+ * An urgency that this version does not know must not hide a finding, and a structure that needs a second look is neither folded away nor
+ * accepted with all the others.
+ */
+export function groupOf({ presence, kind, urgency, flags }: Statement): Group {
   if (presence === 'absent') {
     return 'absent';
   }
-  if (kind === 'structure') {
+  if (kind === 'structure' && flags.length === 0) {
     return 'structures';
   }
   return urgency === 'critical' || urgency === 'urgent' ? urgency : 'routine';
