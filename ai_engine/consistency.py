@@ -16,15 +16,15 @@ It looks at one picture in the standard view (the patient's right on the image's
     a place is far too large for its name                   flagged
     one finding is both stated and denied                   the denial is withheld, the statement flagged
     a structure is called normal, and a finding in it is
-    stated, or the model doubts that there is none          flagged
+    stated, or the model doubts that there is none          flagged, a volume's once for all slices
     a structure is called abnormal, and nothing is stated
-    in it                                                   flagged
+    in it                                                   flagged, a volume's once for all slices
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -114,7 +114,12 @@ def passed_on(
     """
     # A sentence about something else may speak of such a name too.
     reliable = [each for each in reading.sentences if not (names_in(each.text) | {each.name}) & set(unreliable)]
-    return check(reliable, body_of(picture, kind))
+    stated, withheld = check(reliable, body_of(picture, kind))
+    if kind == "ct":  # one slice does not speak for a whole structure; ai_engine.slices.join asks of all of them together
+        return stated, withheld
+    there = [each.sentence for each in stated if each.is_abnormal]
+    not_denied = [each for each in reliable if each.doubted and each.presence is Presence.ABSENT]
+    return [replace(each, flags=(*each.flags, *normality_flags(each.sentence, there, not_denied))) for each in stated], withheld
 
 
 def check(sentences: Sequence[ReadSentence], body: NDArray[np.bool_]) -> tuple[list[Checked], list[str]]:
@@ -137,25 +142,28 @@ def check(sentences: Sequence[ReadSentence], body: NDArray[np.bool_]) -> tuple[l
             withheld.append(f'Withheld, because the model doubts it when asked again: "{sentence.text}"')
         else:
             stated.append(checked)
-    kept, withheld = _without_contradictions(stated, withheld)
-    not_denied = [each for each in sentences if each.doubted and each.presence is Presence.ABSENT]
-    return [replace(each, flags=(*each.flags, *_normality_flags(each.sentence, kept, not_denied))) for each in kept], withheld
+    return _without_contradictions(stated, withheld)
 
 
-def _normality_flags(structure: ReadSentence, stated: Sequence[Checked], not_denied: Sequence[ReadSentence]) -> list[str]:
-    """Say where a structure is called normal or abnormal, and the findings in it say otherwise."""
+def normality_flags(structure: ReadSentence, there: Sequence[ReadSentence], not_denied: Sequence[ReadSentence] = ()) -> list[str]:
+    """Say where a structure is called normal or abnormal, and what is said of the findings in it says otherwise.
+
+    Args:
+        structure: any sentence; there is nothing to say of one about something else.
+        there: findings that are stated.
+        not_denied: denials that the model doubts.
+    """
     normal = calls_normal(structure)
     if normal is None:
         return []
 
-    def in_it(sentences: Iterable[ReadSentence]) -> str:
+    def in_it(sentences: Sequence[ReadSentence]) -> str:
         names = (each.name for each in sentences if each.name in WITHIN[structure.name] and share_side(each, structure))
         return " or ".join(dict.fromkeys(names))
 
-    there = in_it(each.sentence for each in stated if each.is_abnormal)
     if not normal:
-        return [] if there else ["It is called abnormal, but no finding is stated in it."]
-    flags = [f"It is called normal, but {there} is stated in it."] if there else []
+        return [] if in_it(there) else ["It is called abnormal, but no finding is stated in it."]
+    flags = [f"It is called normal, but {in_it(there)} is stated in it."] if in_it(there) else []
     possible = in_it(not_denied)
     return [*flags, f"It is called normal, but the model, asked again, does not rule out {possible}."] if possible else flags
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ai_engine.consistency import Checked
+from ai_engine.consistency import Checked, normality_flags
 from ai_engine.model.reading import ReadSentence
 from radiology.finding import Presence, Region, Side
 
@@ -93,6 +93,8 @@ def join(said: Mapping[int, Sequence[Checked]], slices: int, follow: Follow) -> 
             groups[sentence.name or sentence.text, sentence.side, sentence.presence is Presence.ABSENT].append(each)
     abnormal = {key: sum(checked.is_abnormal for checked in sentences) for key, sentences in said.items()}
     positive = [_positive(group, abnormal) for (_, _, absent), group in groups.items() if not absent]
+    there = [group[0].checked.sentence for group in groups.values() if group[0].checked.is_abnormal]
+    positive = [replace(each, flags=tuple(dict.fromkeys((*each.flags, *normality_flags(each.words, there))))) for each in positive]
     stated = {name for name, _, absent in groups if not absent}
     negative = [
         _negative(group)

@@ -1,5 +1,6 @@
 """What disagrees is flagged, what nothing supports is withheld, and what agrees is left alone."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -218,8 +219,10 @@ def clear(side: Side, text: str = "The {} lung is clear.") -> ReadSentence:
     return sentence(text.format(side), "lung", place(block(SHAPE, box), side=side), side=side)
 
 
-def flags_by_words(*sentences: ReadSentence) -> dict[str, tuple[str, ...]]:
-    return {each.sentence.text: each.flags for each in check(sentences, BODY)[0]}
+def flags_by_words(*sentences: ReadSentence, unreliable: Sequence[str] = ()) -> dict[str, tuple[str, ...]]:
+    picture = np.where(BODY, 1000, 0).astype(np.float32)
+    stated, _ = passed_on(Reading((), sentences, "", ""), picture, "projection", unreliable)
+    return {each.sentence.text: each.flags for each in stated}
 
 
 def test_a_lung_that_is_called_clear_is_flagged_where_the_model_does_not_rule_an_opacity_out() -> None:
@@ -230,6 +233,7 @@ def test_a_lung_that_is_called_clear_is_flagged_where_the_model_does_not_rule_an
     assert flags_by_words(right, left, doubted) == {right.text: (), left.text: (flag,)}
     assert flags_by_words(right, left, replace(doubted, side=None)) == {right.text: (flag,), left.text: (flag,)}
     assert flags_by_words(right, left, denial) == {right.text: (), left.text: (), denial.text: ()}
+    assert flags_by_words(right, left, doubted, unreliable=[OPACITY]) == {right.text: (), left.text: ()}, "nothing is said of it at all"
 
 
 def test_a_lung_that_is_called_clear_is_flagged_where_a_finding_in_it_is_stated() -> None:

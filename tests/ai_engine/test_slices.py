@@ -142,8 +142,8 @@ def test_the_words_of_a_finding_come_from_the_slice_that_shows_most_of_it() -> N
 
 def test_flags_of_a_finding_stay_and_those_of_a_structure_count_only_where_no_slice_is_without() -> None:
     flagged = {
-        1: [Checked(lung("The left lung is clear."), ("Box and mask disagree.",)), Checked(nodule(), ("Too large.",))],
-        2: [Checked(lung("The left lung is clear.")), Checked(nodule())],
+        1: [Checked(lung("The left lung is not clear."), ("Box and mask disagree.",)), Checked(nodule(), ("Too large.",))],
+        2: [Checked(lung("The left lung is not clear.")), Checked(nodule())],
     }
     assert [(s.words.name, s.flags, sorted(s.masks)) for s in join(flagged, 3, nothing)] == [
         ("lung", (), [2]),
@@ -151,6 +151,14 @@ def test_flags_of_a_finding_stay_and_those_of_a_structure_count_only_where_no_sl
     ]
     del flagged[2]
     assert join(flagged, 3, nothing)[0].flags == ("Box and mask disagree.",)
+
+
+def test_a_lung_that_is_clear_on_one_slice_is_flagged_where_another_slice_shows_a_finding_in_it() -> None:
+    clear, ill, finding = lung("The left lung is clear."), lung("The left lung is not clear."), nodule(AWAY)
+    (statement, _) = join(said((2, [clear]), (3, [finding])), 10, nothing)
+    assert statement.flags == ("It is called normal, but nodule is stated in it.",)
+    (statement, _) = join(said((2, [ill]), (3, [finding])), 10, nothing)
+    assert statement.flags == (), "the slice that shows why is another one"
 
 
 def test_sentences_without_a_term_are_kept_apart_by_their_words() -> None:
