@@ -79,8 +79,8 @@ class Run:
         return self.stage.share(self.counts.step, passes, self.counts.seconds - self.counts.entered_seconds)
 
     @property
-    def deals_optimizer(self) -> bool:
-        """Whether DeepSpeed keeps a part of the optimizer in each process."""
+    def is_under_deepspeed(self) -> bool:
+        """Whether DeepSpeed keeps a part of the optimizer in each process, and clips by itself."""
         return self.machine.distributed_type is DistributedType.DEEPSPEED
 
     def enter(self) -> None:
@@ -112,7 +112,7 @@ class Run:
         return {
             "model": self.model.state_dict(),
             "scaffold": self.scaffold.state_dict(),
-            "optimizer": None if self.deals_optimizer else self.optimizer.state_dict() if self.stage else {},
+            "optimizer": None if self.is_under_deepspeed else self.optimizer.state_dict() if self.stage else {},
             "places": places,
             "counts": [getattr(self.counts, each.name) for each in fields(Counts)],
             "log": self.log,
@@ -124,7 +124,7 @@ class Run:
         Raises:
             EngineError: now or then under DeepSpeed, which deals the optimizer's state out among the processes.
         """
-        if self.deals_optimizer or state["optimizer"] is None:
+        if self.is_under_deepspeed or state["optimizer"] is None:
             raise EngineError("A run under DeepSpeed cannot be resumed; start another one from its weights with --start.")
         self.model.load_state_dict(state["model"])
         self.scaffold.load_state_dict(state["scaffold"])
@@ -258,11 +258,11 @@ def learn(run: Run, material: Material | Targets, stage: Stage, rate: float) -> 
         loss = total(losses, stage.weights)
         # Where nothing in this row is for the stage's parts, or not for all of them, the other processes wait for a gradient all the same;
         # DeepSpeed does not even find out which parameters have none.
-        if not loss.requires_grad or run.deals_optimizer:
+        if not loss.requires_grad or run.is_under_deepspeed:
             loss = loss + 0 * torch.stack([parameter.sum() for group in run.groups.values() for parameter in group]).sum()
         run.learner.seg_gradients = {}
         run.machine.backward(loss)
-        if run.machine.sync_gradients and run.machine.distributed_type is not DistributedType.DEEPSPEED:  # which clips by itself
+        if run.machine.sync_gradients and not run.is_under_deepspeed:
             if stage.mask_gradient_at == "segmentation_parameters":
                 for parameter in (*run.groups.get("projector", []), *run.groups.get("segmenter", [])):
                     if parameter.grad is not None:
