@@ -16,9 +16,11 @@ It looks at one picture in the standard view (the patient's right on the image's
     a place is far too large for its name                   flagged
     one finding is both stated and denied                   the denial is withheld, the statement flagged
     a structure is called normal, and a finding in it is
-    stated, or the model doubts that there is none          flagged, a volume's once for all slices
+    stated                                                  flagged, of a volume by all its slices together
+    a structure of a radiograph is called normal, and the
+    model doubts that there is no finding in it             flagged
     a structure is called abnormal, and nothing is stated
-    in it                                                   flagged, a volume's once for all slices
+    in it                                                   flagged, of a volume by all its slices together
 """
 
 from __future__ import annotations
